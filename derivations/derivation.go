@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -170,9 +171,9 @@ func (s Spec) validate() error {
 			add("derivation %s: %v", s.Name, err)
 		}
 	}
-	s.eachString(func(what, text string) {
+	s.eachString(func(what, key, text string) {
 		if !utf8.ValidString(text) {
-			add("derivation %s: %s is not valid UTF-8", s.Name, what)
+			add("derivation %s: %s %q is not valid UTF-8", s.Name, what, key)
 		}
 	})
 	if len(faults) > 0 {
@@ -181,19 +182,22 @@ func (s Spec) validate() error {
 	return nil
 }
 
-func (s Spec) eachString(f func(what, text string)) {
-	f("builder", s.Builder)
+// eachString calls f for every text of s in a fixed order; what and key say which one it is.
+func (s Spec) eachString(f func(what, key, text string)) {
+	f("builder", "", s.Builder)
 	for i, arg := range s.Args {
-		f(fmt.Sprintf("argument %d", i), arg)
+		f("argument", strconv.Itoa(i), arg)
 	}
-	for kind, m := range map[string]map[string]string{"variable": s.Env, "file": s.Files} {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			f("the name of a "+kind, k)
-			f(kind+" "+k, m[k])
-		}
+	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
+		f("name of variable", k, k)
+		f("variable", k, s.Env[k])
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Files)) {
+		f("name of file", k, k)
+		f("file", k, s.Files[k])
 	}
 	for _, slot := range slices.Sorted(maps.Keys(s.Inputs)) {
-		f("the name of an input", slot)
+		f("name of input", slot, slot)
 	}
 }
 

@@ -51,9 +51,9 @@ func (d *Derivation) Resolve(lookup func(Input) (storepath.Path, error)) (*Actio
 		s.Inputs[slot] = Input{Source: path}
 	}
 	var err error
-	s.eachString(func(what, text string) {
+	s.eachString(func(what, key, text string) {
 		if i := strings.Index(text, storepath.PlaceholderPrefix+"/"); i >= 0 && err == nil {
-			err = fmt.Errorf("derivation %s: %s uses an output that is not among the inputs: %.80s", s.Name, what, text[i:])
+			err = fmt.Errorf("derivation %s: %s %q uses an output that is not among the inputs: %.80s", s.Name, what, key, text[i:])
 		}
 	})
 	if err != nil {
