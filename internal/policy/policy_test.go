@@ -1,0 +1,181 @@
+package policy
+
+import (
+	"go/token"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	top    = "../.."
+	module = "nbuild"
+)
+
+// imports is the architecture: what each folder may import. docs/architecture.md says why; changing a line here is a
+// change of architecture. A new edge must not lead back: the folders come in the order in which they may use each other.
+var imports = map[string]Allowance{
+	"internal/digest":    {Modules: []string{"github.com/zeebo/blake3"}, Without: impure},
+	"internal/storepath": {Own: []string{"internal/digest"}, Without: impure},
+	"internal/fsx":       {Modules: []string{"golang.org/x/sys"}},
+	"internal/lock":      {Modules: []string{"golang.org/x/sys"}},
+	"internal/policy":    {},
+
+	"derivations": {Own: []string{"internal/digest", "internal/storepath"}, Without: impure},
+	"builders":    {Own: []string{"derivations", "internal/storepath"}},
+	"graph": {
+		Own:     []string{"builders", "derivations", "internal/digest", "internal/storepath", "store"},
+		Modules: []string{"golang.org/x/sync"},
+	},
+}
+
+// impure is what a package must not import that does no I/O, reads no clock and keeps no secrets from its caller.
+var impure = []string{"io/fs", "log", "math/rand", "math/rand/v2", "net", "net/http", "os", "os/exec", "path/filepath", "syscall", "time", "unsafe"}
+
+// testModules are for the tests of every folder.
+var testModules = []string{"github.com/google/go-cmp", "github.com/rogpeppe/go-internal"}
+
+var style = Style{
+	MaxLines: 800,
+	Printers: map[string]bool{"cmd/nbuild": true},
+}
+
+func loadModule(t *testing.T) (*token.FileSet, []Folder) {
+	t.Helper()
+	fset := token.NewFileSet()
+	folders, err := Load(fset, top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fset, folders
+}
+
+func TestModuleKeepsImportPolicy(t *testing.T) {
+	_, folders := loadModule(t)
+	for _, fault := range CheckImports(module, folders, imports, testModules) {
+		t.Error(fault)
+	}
+}
+
+func TestModuleKeepsStyle(t *testing.T) {
+	fset, folders := loadModule(t)
+	for _, fault := range CheckStyle(fset, folders, style) {
+		t.Error(fault)
+	}
+}
+
+// parse makes folders of sources by file path.
+func parse(t *testing.T, fset *token.FileSet, sources map[string]string) []Folder {
+	t.Helper()
+	folders := map[string]*Folder{}
+	for name, src := range sources {
+		file, err := Parse(fset, name, []byte(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := name[:len(name)-len("/x.go")]
+		if file.Test {
+			dir = name[:len(name)-len("/x_test.go")]
+		}
+		if folders[dir] == nil {
+			folders[dir] = &Folder{Path: dir}
+		}
+		folders[dir].Files = append(folders[dir].Files, file)
+	}
+	var list []Folder
+	for _, f := range folders {
+		list = append(list, *f)
+	}
+	slices.SortFunc(list, func(a, b Folder) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
+
+func TestCheckImports(t *testing.T) {
+	table := map[string]Allowance{
+		"a": {Without: []string{"os"}},
+		"b": {Own: []string{"a"}, Modules: []string{"example.org/m"}, Tests: []string{"c"}},
+		"c": {},
+	}
+	good := map[string]string{
+		"a/x.go":      `package a; import "fmt"`,
+		"a/x_test.go": `package a_test; import ("os"; "m/a"; "example.org/cmp/sub")`,
+		"b/x.go":      `package b; import ("m/a"; "example.org/m/sub")`,
+		"b/x_test.go": `package b; import ("m/a"; "m/c")`,
+		"c/x.go":      `package c`,
+	}
+	tests := []struct {
+		name string
+		file string
+		src  string
+		want []string
+	}{
+		{"nothing changed", "c/x.go", `package c`, nil},
+		{"wrong edge", "c/x.go", `package c; import "m/a"`, []string{"c: package must not import m/a"}},
+		{"wrong edge of a test", "c/x_test.go", `package c; import "m/a"`, []string{"c: tests must not import m/a"}},
+		{"wrong module", "c/x.go", `package c; import "example.org/m"`, []string{"c: package must not import example.org/m"}},
+		{"module with the same beginning", "b/x.go", `package b; import ("m/a"; "example.org/m"; "example.org/m2")`, []string{"b: package must not import example.org/m2"}},
+		{"test import outside a test", "b/x.go", `package b; import ("m/a"; "example.org/m"; "m/c")`, []string{"b: package must not import m/c"}},
+		{"refused standard package", "a/x.go", `package a; import "os"`, []string{"a: package must not import os"}},
+		{"unused allowances", "b/x.go", `package b`, []string{"b: the allowance to import example.org/m is not used"}},
+		{"folder not listed", "d/x.go", `package d`, []string{"d is not in the table of imports"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sources := map[string]string{tt.file: tt.src}
+			for name, src := range good {
+				if _, replaced := sources[name]; !replaced {
+					sources[name] = src
+				}
+			}
+			got := CheckImports("m", parse(t, token.NewFileSet(), sources), table, []string{"example.org/cmp"})
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("listed folder is gone", func(t *testing.T) {
+		want := []string{"a is in the table of imports and has no Go file"}
+		if diff := cmp.Diff(want, CheckImports("m", nil, map[string]Allowance{"a": {}}, nil)); diff != "" {
+			t.Errorf("faults (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestCheckStyle(t *testing.T) {
+	tests := []struct {
+		name string
+		file string
+		src  string
+		want []string
+	}{
+		{"good", "a/x.go", "// Package a is.\npackage a\nvar x = 1\nfunc f() int { x := x; x++; return x }", nil},
+		{"no comment", "a/x.go", "package a", []string{`a/x.go:1: 0 comments of the package begin with "Package a ", want one`}},
+		{"command", "a/x.go", "// Command a does.\npackage main", nil},
+		{"too long", "a/x_test.go", "package a\n\n\n\n\n\n\n\n\n\n\n", []string{"a/x_test.go: 11 lines; split it, 10 is the limit"}},
+		{"init", "a/x.go", "// Package a is.\npackage a\nfunc init() {}", []string{"a/x.go:3: init function"}},
+		{"method called init", "a/x.go", "// Package a is.\npackage a\ntype t int\nfunc (t) init() {}", nil},
+		{"assigned", "a/x.go", "// Package a is.\npackage a\nvar x []int\nfunc f() { x[0] = 1 }", []string{"a/x.go:4: the package's variable x is assigned to"}},
+		{"incremented field", "a/x.go", "// Package a is.\npackage a\nvar x struct{ n int }\nfunc f() { (x.n)++ }", []string{"a/x.go:4: the package's variable x is assigned to"}},
+		{"address taken", "a/x.go", "// Package a is.\npackage a\nvar x int\nvar _ = &x", []string{"a/x.go:4: the package's variable x is assigned to"}},
+		{"deleted from", "a/x.go", "// Package a is.\npackage a\nvar x map[int]int\nfunc f() { delete(x, 1) }", []string{"a/x.go:4: the package's variable x is assigned to"}},
+		{"allowed", "a/x.go", "// Package a is.\npackage a\nvar known int\nfunc f() { known = 1 }", nil},
+		{"mutex", "a/x.go", "// Package a is.\npackage a\nimport \"sync\"\nvar mu sync.Mutex", []string{"a/x.go:4: the package's variable mu is made to change"}},
+		{"other package's variable", "a/x.go", "// Package a is.\npackage a\nimport \"os\"\nfunc f() { os.Args = nil }", []string{"a/x.go:4: assignment to os.Args, a variable of another package"}},
+		{"exit", "a/x.go", "// Package a is.\npackage a\nimport \"os\"\nfunc f() { os.Exit(1) }", []string{"a/x.go:4: Exit: only cmd/nbuild prints and exits"}},
+		{"print by another name", "a/x.go", "// Package a is.\npackage a\nimport f \"fmt\"\nfunc g() { f.Println() }", []string{"a/x.go:4: Println: only cmd/nbuild prints and exits"}},
+		{"printer", "p/x.go", "// Package p is.\npackage p\nimport \"os\"\nfunc f() { os.Exit(1) }", nil},
+		{"test prints", "a/x_test.go", "package a\nimport \"fmt\"\nfunc f() { fmt.Println() }", nil},
+	}
+	style := Style{MaxLines: 10, Printers: map[string]bool{"p": true}, Mutable: map[string][]string{"a": {"known"}}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			fset := token.NewFileSet()
+			got := CheckStyle(fset, parse(t, fset, map[string]string{tt.file: tt.src}), style)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
