@@ -22,6 +22,7 @@ var imports = map[string]Allowance{
 	"internal/fsx":       {Modules: []string{"golang.org/x/sys"}},
 	"internal/lock":      {Modules: []string{"golang.org/x/sys"}},
 	"internal/policy":    {},
+	"bench":              {Modules: []string{"golang.org/x/sys"}},
 
 	"derivations": {Own: []string{"internal/digest", "internal/storepath"}, Without: impure},
 	"builders":    {Own: []string{"derivations", "internal/storepath"}},
@@ -39,7 +40,10 @@ var testModules = []string{"github.com/google/go-cmp", "github.com/rogpeppe/go-i
 
 var style = Style{
 	MaxLines: 800,
-	Printers: map[string]bool{"cmd/nbuild": true},
+	Printers: map[string]bool{
+		"cmd/nbuild": true,
+		"bench":      true, // a command of its own
+	},
 }
 
 func loadModule(t *testing.T) (*token.FileSet, []Folder) {

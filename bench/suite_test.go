@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReplaceHost(t *testing.T) {
+	tests := []struct {
+		name, text, want string
+		fails            bool
+	}{
+		{name: "argument", text: "a = system(\n    host_name = \"old\",\n)\n", want: "a = system(\n    host_name = \"new\",\n)\n"},
+		{name: "none", text: "a = system()\n", fails: true},
+		{name: "two", text: "host_name = \"a\"\nhost_name = \"b\"\n", fails: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := replaceHost([]byte(tt.text), "new")
+			if (err != nil) != tt.fails {
+				t.Fatalf("replaceHost: %v, want an error: %v", err, tt.fails)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("project (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParsePackages(t *testing.T) {
+	got, err := parsePackages([]byte(`{"packages": [{"name": "bash", "version": "5.2"}, {"name": "dash"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"bash", "dash"}, got); diff != "" {
+		t.Errorf("packages (-want +got):\n%s", diff)
+	}
+	for _, bad := range []string{`{}`, `[`, `{"packages": []}`} {
+		if _, err := parsePackages([]byte(bad)); err == nil {
+			t.Errorf("parsePackages(%s) gave no error", bad)
+		}
+	}
+}
+
+func TestRemoveAllReadOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	if err := os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a", "b", "c"), nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a/b", "a"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o555); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := removeAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	if err := removeAll(dir); err != nil {
+		t.Errorf("removing nothing: %v", err)
+	}
+}
