@@ -1,0 +1,173 @@
+// Package docs_test holds the manual to the program: what it shows is what nbuild does.
+package docs_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nbuild/derivations"
+	"nbuild/internal/digest"
+	"nbuild/internal/owners"
+	"nbuild/internal/storepath"
+	"nbuild/internal/tree"
+)
+
+var update = flag.Bool("update", false, "write the test vectors of formats.md anew")
+
+// block is a code block of formats.md that has a name.
+var block = regexp.MustCompile("(?ms)^```text (\\S[^\n]*)\n(.*?)^```$")
+
+func TestFormatsHoldTrue(t *testing.T) {
+	text, err := os.ReadFile("formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := vectors(t)
+	got := map[string]string{}
+	for _, match := range block.FindAllSubmatch(text, -1) {
+		got[string(match[1])] = string(match[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" && !*update {
+		t.Errorf("vectors of formats.md (-made +documented):\n%s", diff)
+	}
+	if *update {
+		written := block.ReplaceAllFunc(text, func(old []byte) []byte {
+			name := string(block.FindSubmatch(old)[1])
+			return []byte("```text " + name + "\n" + want[name] + "```")
+		})
+		if err := os.WriteFile("formats.md", written, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// vectors makes the blocks of formats.md by name.
+func vectors(t *testing.T) map[string]string {
+	t.Helper()
+	greeting := newDerivation(t, derivations.Spec{Name: "greeting.txt", Builder: "text", Args: []string{"Hello, \"world\"\\\n\té\n"}})
+	hello := newDerivation(t, derivations.Spec{
+		Name:    "hello",
+		Builder: "sandbox",
+		Args:    []string{"/bin/sh", "-c", "cat " + greeting.Placeholder("out") + " >$out"},
+		Env:     map[string]string{"LANG": "C.UTF-8", "A": ""},
+		Files:   map[string]string{"note": "a file\n"},
+		Inputs: map[string]derivations.Input{
+			"src":      {Source: "/nbuild/store/0123456789abcdfghijklmnpqrsvwxyz-src"},
+			"greeting": greeting.OutputReference("out"),
+		},
+		Outputs: []string{"out", "doc"},
+	})
+	action := resolve(t, hello)
+	download := newDerivation(t, derivations.Spec{
+		Name: "hello.deb", Builder: "fetch", Args: []string{"https://example.org/hello.deb"},
+		Fixed: &derivations.Fixed{Algorithm: "sha256", Digest: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+	})
+	return map[string]string{
+		"contexts": fmt.Sprintf("derivation id    %s\naction key       %s\nstore path       %s\nscratch path     %s\n",
+			digest.ContextDerivation, digest.ContextAction, digest.ContextStorePath, digest.ContextScratch),
+		"greeting derivation": string(greeting.Text()),
+		"hello derivation":    string(hello.Text()),
+		"hello action":        string(action.Text()),
+		"download derivation": string(download.Text()),
+		"download action":     string(resolve(t, download).Text()),
+		"digests": lines(
+			"greeting derivation", greeting.ID(), "hello derivation", hello.ID(), "hello action", action.Key(),
+			"download derivation", download.ID(), "download action", resolve(t, download).Key()),
+		"trees":  treeVectors(),
+		"owners": string(ownersVector()),
+	}
+}
+
+// lines writes names and values in turn, a pair a line.
+func lines(pairs ...any) string {
+	var b strings.Builder
+	for pair := range slices.Chunk(pairs, 2) {
+		fmt.Fprintf(&b, "%-20s %v\n", pair[0], pair[1])
+	}
+	return b.String()
+}
+
+func newDerivation(t *testing.T, spec derivations.Spec) *derivations.Derivation {
+	t.Helper()
+	drv, err := derivations.New(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return drv
+}
+
+func resolve(t *testing.T, drv *derivations.Derivation) *derivations.Action {
+	t.Helper()
+	action, err := drv.Resolve(func(derivations.Input) (storepath.Path, error) {
+		return "/nbuild/store/zyxwvsrqpnmlkjihgfdcba9876543210-greeting.txt", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return action
+}
+
+func treeVectors() string {
+	file := func(name string, executable bool) *tree.Node {
+		content := []byte("hello\n")
+		return &tree.Node{Name: name, Kind: tree.File, Executable: executable, Digest: digest.Sum(content), Size: int64(len(content))}
+	}
+	link := func(name string) *tree.Node { return &tree.Node{Name: name, Kind: tree.Symlink, Target: "file"} }
+	folder := &tree.Node{Kind: tree.Folder, Children: []*tree.Node{
+		{Name: "empty", Kind: tree.Folder}, file("file", false), link("link"), file("program", true),
+	}}
+	return lines(
+		"empty", tree.Digest(&tree.Node{Kind: tree.Folder}), "file", tree.Digest(file("", false)),
+		"program", tree.Digest(file("", true)), "link", tree.Digest(link("")), "folder", tree.Digest(folder))
+}
+
+func ownersVector() []byte {
+	return owners.Format([]owners.Entry{
+		{Kind: 'f', Mode: 0o640, GID: 42, Path: "/etc/shadow"},
+		{Kind: 'd', Mode: 0o1777, Path: "/tmp"},
+		{Kind: 'f', Mode: 0o4755, Path: "/usr/bin/sudo"},
+		{Kind: 'l', Mode: 0o777, UID: 1000, GID: 1000, Path: "/home/a link"},
+	})
+}
+
+// documentedContext is a line of the block of contexts.
+var documentedContext = regexp.MustCompile(`(?m)^(derivation id|action key) +(.+)$`)
+
+// Whoever follows the document alone must get the documented ids: the text of a block, hashed under the context that
+// the document names.
+func TestFormatsAreComplete(t *testing.T) {
+	text, err := os.ReadFile("formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, contexts := map[string]string{}, map[string]string{}
+	for _, match := range block.FindAllStringSubmatch(string(text), -1) {
+		blocks[match[1]] = match[2]
+	}
+	for _, match := range documentedContext.FindAllStringSubmatch(blocks["contexts"], -1) {
+		contexts[match[1]] = match[2]
+	}
+	checked := 0
+	for line := range strings.Lines(blocks["digests"]) {
+		fields := strings.Fields(line)
+		name := fields[0] + " " + fields[1]
+		context := contexts["action key"]
+		if fields[1] == "derivation" {
+			context = contexts["derivation id"]
+		}
+		if got := fmt.Sprintf("%x", digest.Derive(context, []byte(blocks[name]))); got != fields[2] {
+			t.Errorf("the documented text of the %s has the digest %s, documented is %s", name, got, fields[2])
+		}
+		checked++
+	}
+	if checked != 5 {
+		t.Errorf("%d digests are documented, want 5", checked)
+	}
+}
