@@ -1,0 +1,238 @@
+// Package store keeps finished file trees, read-only and named by their content, and the index of what made them.
+//
+// # Layout
+//
+//	objects/<hash part>-<name>  an object; logically /nbuild/store/<hash part>-<name>
+//	pool/<2>/<62>[-x]           one hard link to each different file, by content digest and executable bit
+//	index.sqlite                which objects are whole, their references, what made them
+//	tmp/<process>/              what a running process is making
+//	locks/, lock                flock(2) files: one action, the whole store
+//	roots/                      symlinks to symlinks that keep objects alive
+//	log/<action key>            the output of the action's last run
+//
+// # Crash safety
+//
+// An object gets its final name when it is whole, hashed and frozen, but maybe not yet on the disk. One goroutine then
+// records objects in batches: it flushes the file system once (syncfs), gives new files their place in the pool, and
+// commits one transaction. So what the index names is whole, after kill -9 or loss of power at any moment. Everything
+// else is rubbish: a process that ended properly leaves nothing in tmp/, so Open looks for rubbish only if something is
+// there and no other process has the store open.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"nbuild/internal/digest"
+	"nbuild/internal/fsx"
+	"nbuild/internal/lock"
+	"nbuild/internal/storepath"
+)
+
+// ErrNotValid is matched by errors about a store path that names no whole object of this store.
+var ErrNotValid = errors.New("not in the store")
+
+// Options are choices about a store. The zero value is good.
+type Options struct {
+	NoDeduplicate bool         // don't hard-link identical files
+	Notice        func(string) // told, unless nil, what a user should know, as that the index was rebuilt
+}
+
+// An Object is a valid object: whole, hashed, read-only. Its slices belong to the store.
+type Object struct {
+	Path          storepath.Path
+	Digest        digest.Digest    // of the tree as it lies on the disk (see package tree)
+	Size          int64            // sum of the sizes of its regular files in bytes
+	Files         int              // number of its regular files
+	References    []storepath.Path // other objects it names, sorted
+	SelfReference bool             // whether it names itself
+}
+
+// A Store is an open store. It is safe for concurrent use; several processes may have the same store open.
+type Store struct {
+	dir     string
+	options Options
+	lock    *lock.File // shared as long as the store is open
+	index   *index
+	commits *committer
+	pool    *pool
+	serial  atomic.Int64 // numbers temporary names
+
+	mu      sync.Mutex
+	scratch string // this process's folder in tmp/, or "" until it needs one
+	objects map[storepath.Path]*Object
+}
+
+// Open opens the store in the folder dir and creates it if need be. It waits while another process repairs the store.
+// If an earlier process died and nobody else has the store open, it removes what that one left. If the index is missing or
+// damaged, it rebuilds it from the objects and says so (see Options.Notice).
+func Open(ctx context.Context, dir string, options Options) (*Store, error) {
+	s, err := open(ctx, dir, options)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, dir string, options Options) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeFolders(dir); err != nil {
+		return nil, err
+	}
+	storeLock, err := lock.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, options: options, lock: storeLock, objects: map[storepath.Path]*Object{}}
+	s.pool = &pool{dir: filepath.Join(dir, "pool"), fresh: map[poolKey]string{}}
+	if err := s.start(ctx); err != nil {
+		if s.index != nil {
+			err = errors.Join(err, s.index.close())
+		}
+		return nil, errors.Join(err, storeLock.Close())
+	}
+	s.commits = newCommitter(s)
+	return s, nil
+}
+
+// makeFolders makes the store's folders, and checks that they are ours: the owner of a store owns all that is in it.
+func makeFolders(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
+		return fmt.Errorf("it is owned by user %d, and you are user %d; set NBUILD_STORE to a folder of your own", owner, os.Geteuid())
+	}
+	for _, name := range []string{"objects", "pool", "tmp", "locks", "roots", "log"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// start takes the store's lock, opens the index, and repairs the store if it must and may.
+func (s *Store) start(ctx context.Context) error {
+	if err := s.lock.Shared(ctx); err != nil {
+		return err
+	}
+	unclean, err := hasEntries(filepath.Join(s.dir, "tmp"))
+	if err != nil {
+		return err
+	}
+	s.index, err = openIndex(s.indexFile(), filepath.Join(s.dir, "objects"))
+	if errors.Is(err, errIndexLost) {
+		if err := s.repair(ctx, err); err != nil {
+			return err
+		}
+		unclean = true
+	} else if err != nil {
+		return err
+	}
+	if !unclean {
+		return nil
+	}
+	alone, err := s.lock.TryExclusive()
+	if err == nil && alone {
+		err = s.clean()
+	}
+	return errors.Join(err, s.lock.Shared(ctx))
+}
+
+// clean removes what no index names and no process uses. The caller holds the store's lock exclusively.
+func (s *Store) clean() error {
+	objects := filepath.Join(s.dir, "objects")
+	valid, err := s.index.names()
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(objects)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !valid[e.Name()] {
+			err = errors.Join(err, fsx.RemoveAll(filepath.Join(objects, e.Name())))
+		}
+	}
+	// tmp comes last: it is the mark that there is something to clean.
+	for _, name := range []string{"locks", "tmp"} {
+		err = errors.Join(err, removeEntries(filepath.Join(s.dir, name)))
+	}
+	return err
+}
+
+func removeEntries(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, fsx.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+func hasEntries(dir string) (bool, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() // It was only read, so closing has nothing to report.
+	names, _ := f.Readdirnames(1)
+	return len(names) > 0, nil
+}
+
+// Close makes everything durable that is queued, and closes the store. The store must not be used any more.
+func (s *Store) Close() error {
+	err := s.commits.stop()
+	if err == nil && s.scratch != "" { // Otherwise it stays, as the mark for the next Open that there is rubbish.
+		err = fsx.RemoveAll(s.scratch)
+	}
+	err = errors.Join(err, s.index.close(), s.lock.Close())
+	if err != nil {
+		return fmt.Errorf("close store %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Dir returns the absolute physical folder of the store.
+func (s *Store) Dir() string { return s.dir }
+
+// ObjectFile returns where the object p lies on this machine if it is valid. It does not look.
+func (s *Store) ObjectFile(p storepath.Path) string { return s.dir + "/objects/" + p.Base() }
+
+func (s *Store) indexFile() string { return filepath.Join(s.dir, "index.sqlite") }
+
+// processFolder returns this process's own folder in tmp/, and makes it at the first call. As long as it exists, it tells
+// others that the store may hold what the index does not name.
+func (s *Store) processFolder() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.scratch == "" {
+		dir, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), strconv.Itoa(os.Getpid())+"-")
+		if err != nil {
+			return "", err
+		}
+		s.scratch = dir
+	}
+	return s.scratch, nil
+}
+
+// temporary returns a new name in this process's folder.
+func (s *Store) temporary() (string, error) {
+	dir, err := s.processFolder()
+	return dir + "/" + strconv.FormatInt(s.serial.Add(1), 36), err
+}
