@@ -17,7 +17,7 @@ import (
 //
 // Variables: "strip" is how many leading parts of the names a tar loses; "max_size" and "max_entries" bound what comes
 // out. Outputs: "out" is the tree. With "deb", "control" has the control files as shipped plus "list", dpkg's list of
-// the entries, and "conffiles.md5", a line of path and MD5 for each configuration file. "owners", if the action has it,
+// the entries, and "conffiles.md5", a line for each configuration file as dpkg's status has it: path and MD5. "owners", if the action has it,
 // is the manifest of the owners and modes that the store doesn't keep (package owners).
 //
 // An archive that is truncated, too large or hostile is a Failure that names the entry. Nothing is ever written outside

@@ -117,40 +117,51 @@ func (c *controlFolder) finish(tree *extraction) error {
 	if err := c.dir.writeFile(listFile, tree.list, false); err != nil {
 		return err
 	}
-	paths, err := parseConffiles(c.conffiles)
+	files, err := parseConffiles(c.conffiles)
 	if err != nil {
 		return err
 	}
 	var sums bytes.Buffer
-	for _, name := range paths {
-		sum, ok, err := tree.md5(strings.TrimPrefix(name, "/"))
+	for _, file := range files {
+		if file.removed { // This is how dpkg itself notes it.
+			fmt.Fprintf(&sums, "%s newconffile remove-on-upgrade\n", file.path)
+			continue
+		}
+		sum, ok, err := tree.md5(strings.TrimPrefix(file.path, "/"))
 		if err != nil {
 			return err
 		}
 		if ok {
-			fmt.Fprintf(&sums, "%s %s\n", name, sum)
+			fmt.Fprintf(&sums, "%s %s\n", file.path, sum)
 		}
 	}
 	return c.dir.writeFile(conffilesFile, sums.Bytes(), false)
 }
 
-// parseConffiles returns the paths of the configuration files that a package has, by deb-conffiles(5). Lines flagged
-// remove-on-upgrade name files that it has no longer.
-func parseConffiles(b []byte) ([]string, error) {
-	var paths []string
+// A conffile is a configuration file of a package.
+type conffile struct {
+	path    string
+	removed bool // the package has it no longer, and wants it gone
+}
+
+// parseConffiles reads a conffiles control file (deb-conffiles(5)).
+func parseConffiles(b []byte) ([]conffile, error) {
+	var files []conffile
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimRight(line, " \t\r\n")
-		if line == "" || strings.HasPrefix(line, "remove-on-upgrade ") {
+		if line == "" {
 			continue
 		}
-		if !path.IsAbs(line) || path.Clean(line) != line || line == "/" {
-			return nil, refusef("conffiles: %s is not a clean absolute path", quoteName(line))
+		var file conffile
+		file.path, file.removed = strings.CutPrefix(line, "remove-on-upgrade ")
+		if !path.IsAbs(file.path) || path.Clean(file.path) != file.path || file.path == "/" {
+			return nil, refusef("conffiles: %s is not a clean absolute path", quoteName(file.path))
 		}
-		if !slices.Contains(paths, line) {
-			paths = append(paths, line)
+		if !slices.Contains(files, file) {
+			files = append(files, file)
 		}
 	}
-	return paths, nil
+	return files, nil
 }
 
 // md5 returns the MD5 of a regular file in the tree, the digest that dpkg knows configuration files by, and whether
