@@ -71,7 +71,7 @@ func (p Path) Hash() string { return p.Base()[:digest.Base32Length] }
 func (p Path) Name() string { return p.Base()[digest.Base32Length+1:] }
 
 // Placeholder returns the text that stands for an output of a derivation until its store path is known.
-// It has the length of the store path it will become, when the object is called name.
+// It ends in the name of the object, and can't be taken for a store path.
 func Placeholder(id digest.DerivationID, output, name string) string {
 	sum := digest.Derive(digest.ContextScratch, []byte("placeholder "+id.String()+" "+output))
 	return PlaceholderPrefix + "/" + digest.Base32(sum) + "-" + name
