@@ -11,7 +11,7 @@ import (
 // A Style is what CheckStyle holds every folder to.
 type Style struct {
 	MaxLines int                 // of a file
-	Printers map[string]bool     // folders that may print and exit
+	Printers map[string]bool     // folders and files that may print and exit
 	Mutable  map[string][]string // by folder: variables of a package that may change, each with its reason in the table
 }
 
@@ -201,7 +201,7 @@ func (c *checker) checkAssigned(e ast.Expr) {
 
 // checkPrint refuses what ends the process or writes to its streams, by whatever name the package is imported.
 func (c *checker) checkPrint(s *ast.SelectorExpr) {
-	if c.style.Printers[c.folder] {
+	if c.style.Printers[c.folder] || c.style.Printers[c.fset.Position(s.Pos()).Filename] {
 		return
 	}
 	name := s.Sel.Name
