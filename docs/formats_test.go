@@ -69,6 +69,10 @@ func vectors(t *testing.T) map[string]string {
 		Name: "hello.deb", Builder: "fetch", Args: []string{"https://example.org/hello.deb"},
 		Fixed: &derivations.Fixed{Algorithm: "sha256", Digest: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
 	})
+	greetingText := "nbuild store path 1\nname greeting.txt\ndigest " + fileDigest("hello\n") + "\n"
+	greetingPath := pathOf(greetingText, "greeting.txt")
+	blanked := storepath.Prefix + "/" + strings.Repeat("0", 32) + "-hello\n" + string(greetingPath) + "\n"
+	helloText := "nbuild store path 1\nname hello\ndigest " + fileDigest(blanked) + "\nself \"\" 14\nreference " + string(greetingPath) + "\n"
 	return map[string]string{
 		"contexts": fmt.Sprintf("derivation id    %s\naction key       %s\nstore path       %s\nscratch path     %s\n",
 			digest.ContextDerivation, digest.ContextAction, digest.ContextStorePath, digest.ContextScratch),
@@ -80,6 +84,11 @@ func vectors(t *testing.T) map[string]string {
 		"digests": lines(
 			"greeting derivation", greeting.ID(), "hello derivation", hello.ID(), "hello action", action.Key(),
 			"download derivation", download.ID(), "download action", resolve(t, download).Key()),
+		"greeting path": greetingText,
+		"hello path":    helloText,
+		"paths":         lines("greeting", greetingPath, "hello", pathOf(helloText, "hello")),
+		"index":         readPage(t, "../store/schema.sql"),
+
 		"trees":  treeVectors(),
 		"owners": string(ownersVector()),
 	}
@@ -112,6 +121,16 @@ func resolve(t *testing.T, drv *derivations.Derivation) *derivations.Action {
 		t.Fatal(err)
 	}
 	return action
+}
+
+// pathOf is the store path that formats.md makes of a text.
+func pathOf(text, name string) storepath.Path {
+	return storepath.New(digest.Derive(digest.ContextStorePath, []byte(text)), name)
+}
+
+// fileDigest is the digest of a tree that is a single file.
+func fileDigest(content string) string {
+	return tree.Digest(&tree.Node{Kind: tree.File, Digest: digest.Sum([]byte(content)), Size: int64(len(content))}).String()
 }
 
 func treeVectors() string {
