@@ -234,18 +234,22 @@ func (m *merge) walk(src, dst int, name, owner string) error {
 	for _, e := range entries {
 		from := side{src, e.Name(), owner}
 		to := place{dst, e.Name(), path.Join(name, e.Name())}
-		kind := uint32(unix.S_IFREG)
-		switch {
-		case e.IsDir():
-			kind = unix.S_IFDIR
-		case e.Type()&os.ModeSymlink != 0:
-			kind = unix.S_IFLNK
-		}
-		if err := m.entry(from, to, kind); err != nil {
+		if err := m.entry(from, to, entryKind(e)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// entryKind returns the kind of an entry in the terms of stat. The store has no others.
+func entryKind(e os.DirEntry) uint32 {
+	switch {
+	case e.IsDir():
+		return unix.S_IFDIR
+	case e.Type()&os.ModeSymlink != 0:
+		return unix.S_IFLNK
+	}
+	return unix.S_IFREG
 }
 
 // entry merges one entry of the given kind.
