@@ -282,14 +282,19 @@ func (s *Store) publish(ctx context.Context, c *content, object *Object) error {
 	if err := s.rename(ctx, file, object); err != nil {
 		return errors.Join(err, fsx.RemoveAll(file))
 	}
-	s.mu.Lock()
-	s.objects[object.Path] = object
-	s.mu.Unlock()
 	s.pool.announce(fresh)
-	return s.commits.enqueue(func(b *batch) {
+	err := s.commits.enqueue(func(b *batch) {
 		b.objects = append(b.objects, object)
 		b.fresh = append(b.fresh, fresh...)
 	})
+	if err != nil {
+		return err
+	}
+	// Not earlier: others would queue records that refer to it, and these might become durable first.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.objects[object.Path] = object
+	return nil
 }
 
 // share replaces files by hard links to identical ones and returns those that are new, by their final names.
