@@ -46,8 +46,9 @@ type Fixed struct {
 // A Derivation says how outputs are made. It is immutable and safe for concurrent use.
 // As inputs are values that exist already, derivations can't form a cycle.
 type Derivation struct {
-	spec Spec
-	id   digest.DerivationID
+	spec   Spec
+	id     digest.DerivationID
+	idText string // id.String(), which the texts of all that have d as an input repeat
 }
 
 // New checks spec and returns the derivation with its id. It collects every fault into one error, a line each.
@@ -58,6 +59,7 @@ func New(spec Spec) (*Derivation, error) {
 	}
 	d := &Derivation{spec: spec}
 	d.id = digest.DerivationID(digest.Derive(digest.ContextDerivation, d.Text()))
+	d.idText = d.id.String()
 	return d, nil
 }
 
@@ -161,7 +163,7 @@ func (s Spec) validate() error {
 			add("derivation %s: %q is both an input and an output", s.Name, out)
 		}
 	}
-	for _, slot := range slices.Sorted(maps.Keys(s.Inputs)) {
+	for _, slot := range sortedKeys(s.Inputs) {
 		if err := s.Inputs[slot].validate(slot); err != nil {
 			add("derivation %s: %v", s.Name, err)
 		}
@@ -188,15 +190,15 @@ func (s Spec) eachString(f func(what, key, text string)) {
 	for i, arg := range s.Args {
 		f("argument", strconv.Itoa(i), arg)
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
+	for _, k := range sortedKeys(s.Env) {
 		f("name of variable", k, k)
 		f("variable", k, s.Env[k])
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.Files)) {
+	for _, k := range sortedKeys(s.Files) {
 		f("name of file", k, k)
 		f("file", k, s.Files[k])
 	}
-	for _, slot := range slices.Sorted(maps.Keys(s.Inputs)) {
+	for _, slot := range sortedKeys(s.Inputs) {
 		f("name of input", slot, slot)
 	}
 }

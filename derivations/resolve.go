@@ -2,8 +2,6 @@ package derivations
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"nbuild/internal/digest"
@@ -90,7 +88,7 @@ func (a *Action) Input(slot string) (storepath.Path, bool) {
 }
 
 // Slots returns the sorted slot names of the inputs.
-func (a *Action) Slots() []string { return slices.Sorted(maps.Keys(a.spec.Inputs)) }
+func (a *Action) Slots() []string { return sortedKeys(a.spec.Inputs) }
 
 // Text returns the canonical text that the key is the digest of.
 // For a fixed output that is its name and digest alone: however it is had, it is the same.

@@ -40,11 +40,24 @@ func Sum(b []byte) Digest { return blake3.Sum256(b) }
 
 // Derive returns the BLAKE3 hash of b under a derive-key context.
 func Derive(context string, b []byte) [Size]byte {
-	h := blake3.NewDeriveKey(context)
+	start, known := derivers[context]
+	if !known {
+		start = blake3.NewDeriveKey(context)
+	}
+	h := *start
 	_, _ = h.Write(b) // A hasher's Write never fails.
 	var out [Size]byte
 	h.Sum(out[:0])
 	return out
+}
+
+// derivers has a hasher for each context, only to be copied. A new one would be 11 KB of garbage and the context's hash
+// for each call: 4.3 µs rather than 2.7 for a kilobyte.
+var derivers = map[string]*blake3.Hasher{
+	ContextDerivation: blake3.NewDeriveKey(ContextDerivation),
+	ContextAction:     blake3.NewDeriveKey(ContextAction),
+	ContextStorePath:  blake3.NewDeriveKey(ContextStorePath),
+	ContextScratch:    blake3.NewDeriveKey(ContextScratch),
 }
 
 // String returns d in lower-case hexadecimal.
