@@ -90,10 +90,11 @@ func nothingKnown(digest.DerivationID) (Outputs, bool, error) { return nil, fals
 
 func plan(t *testing.T, lookup Lookup, durations map[string]time.Duration, targets ...*derivations.Derivation) *Plan {
 	t.Helper()
-	p, err := NewPlan(targets, lookup, durations)
+	p, err := NewPlan(targets, lookup)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Estimate(durations)
 	return p
 }
 
@@ -138,7 +139,7 @@ func TestPlanPassesOnAnErrorOfTheLookup(t *testing.T) {
 	broken := errors.New("index is broken")
 	_, err := NewPlan([]*derivations.Derivation{derive("top", derive("leaf"))}, func(digest.DerivationID) (Outputs, bool, error) {
 		return nil, false, broken
-	}, nil)
+	})
 	if !errors.Is(err, broken) {
 		t.Errorf("NewPlan returned %v, want %v", err, broken)
 	}

@@ -49,8 +49,8 @@ func (s *Step) IsDownload() bool {
 const guess = 50 * time.Millisecond
 
 // NewPlan asks lookup from the targets downwards and stops where it knows the answer, so that a target that is realised
-// costs one question, however large the graph below it. durations, by derivation name, may be nil.
-func NewPlan(targets []*derivations.Derivation, lookup Lookup, durations map[string]time.Duration) (*Plan, error) {
+// costs one question, however large the graph below it.
+func NewPlan(targets []*derivations.Derivation, lookup Lookup) (*Plan, error) {
 	p := &Plan{Known: map[digest.DerivationID]Outputs{}}
 	steps := map[digest.DerivationID]*Step{}
 	var order []*Step
@@ -72,7 +72,7 @@ func NewPlan(targets []*derivations.Derivation, lookup Lookup, durations map[str
 					p.Known[id] = outputs
 					continue
 				}
-				step = &Step{Derivation: drv, Estimate: cmp.Or(durations[drv.Name()], guess)}
+				step = &Step{Derivation: drv}
 				steps[id] = step
 			}
 			unknown = append(unknown, step)
@@ -87,18 +87,20 @@ func NewPlan(targets []*derivations.Derivation, lookup Lookup, durations map[str
 		return nil, err
 	}
 	p.Steps = order
-	p.connect()
-	return p, nil
-}
-
-// connect fills in who waits for whom, and the critical paths, from the targets downwards.
-func (p *Plan) connect() {
 	for _, s := range p.Steps {
 		for _, need := range s.needs {
 			need.dependents = append(need.dependents, s)
 		}
 	}
+	p.Estimate(nil)
+	return p, nil
+}
+
+// Estimate takes durations, by derivation name, for how long the steps will take, and a guess for those that are new.
+// The longest paths follow from it.
+func (p *Plan) Estimate(durations map[string]time.Duration) {
 	for _, s := range slices.Backward(p.Steps) {
+		s.Estimate = cmp.Or(durations[s.Name()], guess)
 		var above time.Duration
 		for _, d := range s.dependents {
 			above = max(above, d.CriticalPath)
