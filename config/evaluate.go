@@ -1,0 +1,335 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"nbuild/derivations"
+	"nbuild/internal/storepath"
+)
+
+// errReported ends an evaluation whose fault is among the evaluator's items already.
+var errReported = errors.New("reported")
+
+// Evaluate evaluates a project. What is wrong with the project comes back as an *Error with as many faults as can be told
+// apart; any other error is a file that can't be read, the context's, or nbuild's own.
+func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// The interpreter is somebody else's code: a panic in it must not become a stack in front of the user.
+	defer func() {
+		if r := recover(); r != nil {
+			result, err = nil, fmt.Errorf("evaluate project: %v", r)
+		}
+	}()
+	if p.File == "" {
+		p.File = DefaultFile
+	}
+	if p.Builtin {
+		p.File = BuiltinFile
+	}
+	ev := newEvaluator(ctx, p)
+	stop := ev.limit()
+	globals := ev.module(Position{}, p.File)
+	stop()
+	if err := ev.broken; err != nil {
+		return nil, err
+	}
+	result = ev.result(globals)
+	if len(ev.items) > 0 {
+		return nil, newError(ev.items...)
+	}
+	return result, nil
+}
+
+// An evaluator is the state of one call of Evaluate. The interpreter calls back into it on the one goroutine, which is
+// why it keeps the context.
+//
+// A call with wrong arguments doesn't end the evaluation: it leaves its faults in items and returns a value with which
+// later calls go on quietly, so that one run shows all that is wrong.
+type evaluator struct {
+	ctx         context.Context
+	project     Project
+	thread      *starlark.Thread
+	predeclared starlark.StringDict
+	modules     map[string]*module // by path relative to the project's folder
+	loading     []string           // the modules that are being evaluated, outermost first
+	items       []Item
+	broken      error // not the project's fault; ends the evaluation
+	reads       Reads
+
+	inputs   map[string]derivations.Input // by the hash part that stands in texts for them
+	systems  map[string]Position          // by name
+	packages packages
+}
+
+// A module is a file of the project.
+type module struct {
+	syntax  *syntax.File                  // nil when it can't be parsed
+	calls   map[Position]*syntax.CallExpr // by their opening parenthesis; nil until somebody looks for one
+	globals starlark.StringDict
+	done    bool // evaluated, and without a fault that ended its evaluation
+}
+
+func newEvaluator(ctx context.Context, p Project) *evaluator {
+	ev := &evaluator{
+		ctx:     ctx,
+		project: p,
+		modules: map[string]*module{},
+		inputs:  map[string]derivations.Input{},
+		systems: map[string]Position{},
+		reads:   Reads{Sources: map[string]SourceRead{}, Environment: map[string]Environment{}},
+	}
+	ev.predeclared = ev.functions()
+	ev.thread = &starlark.Thread{
+		Name: "nbuild",
+		Load: func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
+			at := ev.position(ev.thread.CallFrame(0).Pos)
+			if globals := ev.module(at, name); globals != nil {
+				return globals, nil
+			}
+			return nil, errReported
+		},
+		Print: func(_ *starlark.Thread, text string) {
+			if p.Print != nil {
+				p.Print(ev.callPosition(), text)
+			}
+		},
+	}
+	return ev
+}
+
+// module evaluates a file once and returns its globals, or nil when that did not work, which is recorded then.
+func (ev *evaluator) module(at Position, name string) starlark.StringDict {
+	if fault, hint := checkModuleName(name); fault != "" {
+		ev.report(Item{Position: at, What: fault, Hint: hint})
+		return nil
+	}
+	if i := slices.Index(ev.loading, name); i >= 0 {
+		circle := strings.Join(append(slices.Clone(ev.loading[i:]), name), " → ")
+		ev.report(Item{Position: at, What: "files load each other in a circle: " + circle, Hint: "move what both need into a third file"})
+		return nil
+	}
+	m, seen := ev.modules[name]
+	if !seen {
+		m = &module{}
+		ev.modules[name] = m
+		ev.loading = append(ev.loading, name)
+		ev.evaluateModule(at, name, m)
+		ev.loading = ev.loading[:len(ev.loading)-1]
+	}
+	if !m.done {
+		return nil
+	}
+	return m.globals
+}
+
+func checkModuleName(name string) (fault, hint string) {
+	switch {
+	case !strings.HasSuffix(name, ".star"):
+		return fmt.Sprintf("load %q: not the name of a .star file", name), "name it relative to the project's folder"
+	case !fs.ValidPath(name):
+		return fmt.Sprintf("load %q: not a plain path below the project's folder", name), `write it without "..", "." and a leading "/"`
+	}
+	return "", ""
+}
+
+func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
+	text, err := ev.readModule(name)
+	if err != nil {
+		ev.report(Item{Position: at, What: fmt.Sprintf("read %s: %v", name, reason(err))})
+		return
+	}
+	if line, fault := tooDeep(text); fault != "" {
+		ev.report(Item{Position: Position{File: name, Line: line}, What: fault, Hint: "give its parts names of their own"})
+		return
+	}
+	options := &syntax.FileOptions{Set: true, While: true, TopLevelControl: true}
+	file, err := options.Parse(name, text, 0)
+	if err != nil {
+		ev.reportError(err)
+		return
+	}
+	m.syntax = file
+	program, err := starlark.FileProgram(file, ev.predeclared.Has)
+	if err != nil {
+		ev.reportError(err)
+		return
+	}
+	m.globals, err = program.Init(ev.thread, ev.predeclared)
+	if err != nil {
+		ev.reportError(err)
+		return
+	}
+	if global := nestsTooDeep(m.globals); global != "" {
+		ev.report(Item{Position: Position{File: name}, What: fmt.Sprintf("the value of %s nests deeper than %d levels", global, maxNesting)})
+		return
+	}
+	m.globals.Freeze()
+	m.done = true
+}
+
+// readModule reads a file of the project. One of more than maxFile bytes is refused, not cut.
+func (ev *evaluator) readModule(name string) ([]byte, error) {
+	if ev.project.Builtin && name == BuiltinFile {
+		return []byte(demo), nil
+	}
+	ev.reads.Files = append(ev.reads.Files, name)
+	f, err := os.Open(filepath.Join(ev.project.Dir, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // It was only read.
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("the file is larger than %d MiB", maxFile>>20)
+	}
+	return text, err
+}
+
+// reason takes the operation and the path out of a file's error: the path is the machine's, the message already names
+// the file as the project does.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// result makes targets of the globals of the project's file.
+func (ev *evaluator) result(globals starlark.StringDict) *Result {
+	r := &Result{Reads: ev.reads}
+	slices.Sort(r.Reads.Files)
+	for _, name := range slices.Sorted(maps.Keys(globals)) {
+		if strings.HasPrefix(name, "_") {
+			continue
+		}
+		switch v := globals[name].(type) {
+		case *derivationValue:
+			if v.valid() {
+				r.Targets = append(r.Targets, v.target(name))
+			}
+		case *systemValue:
+			if v.valid() {
+				r.Systems = append(r.Systems, name)
+				r.Targets = append(r.Targets, v.system.target(name), v.vm.target(name+".vm"))
+			}
+		}
+	}
+	for i, t := range r.Targets {
+		r.Targets[i].Position = ev.callStart(t.Position)
+	}
+	slices.SortFunc(r.Targets, func(a, b Target) int { return strings.Compare(a.Name, b.Name) })
+	return r
+}
+
+func (ev *evaluator) report(items ...Item) { ev.items = append(ev.items, items...) }
+
+// abort ends the evaluation for a reason that is not the project's fault.
+func (ev *evaluator) abort(err error) error {
+	if ev.broken == nil {
+		ev.broken = err
+	}
+	return errReported
+}
+
+// reportError turns what the interpreter complains about into items.
+func (ev *evaluator) reportError(err error) {
+	var syntaxError syntax.Error
+	var resolveErrors resolve.ErrorList
+	var evalError *starlark.EvalError
+	switch {
+	case errors.Is(err, errReported):
+	case errors.As(err, &syntaxError):
+		ev.report(Item{Position: ev.position(syntaxError.Pos), What: syntaxError.Msg})
+	case errors.As(err, &resolveErrors):
+		for _, e := range resolveErrors {
+			it := Item{Position: ev.position(e.Pos), What: e.Msg}
+			if name, ok := strings.CutPrefix(e.Msg, "undefined: "); ok {
+				it.Hint = didYouMean(name, append(ev.predeclared.Keys(), starlark.Universe.Keys()...))
+			}
+			ev.report(it)
+		}
+	case errors.As(err, &evalError):
+		ev.report(ev.evalItem(evalError))
+	default:
+		ev.report(Item{What: err.Error()})
+	}
+}
+
+func (ev *evaluator) evalItem(err *starlark.EvalError) Item {
+	it := Item{What: err.Msg, Hint: hintFor(err.Msg)}
+	for _, frame := range slices.Backward(err.CallStack) {
+		if at := ev.position(frame.Pos); at.Line > 0 {
+			it.Callers = append(it.Callers, at)
+		}
+	}
+	if len(it.Callers) > 0 {
+		it.Position, it.Callers = it.Callers[0], it.Callers[1:]
+	}
+	if len(it.Callers) > maxCallers {
+		it.Callers = it.Callers[:maxCallers]
+	}
+	if text, ok := strings.CutPrefix(it.What, cancelled); ok {
+		it.What, it.Hint = text, ""
+	}
+	return it
+}
+
+// cancelled is what the interpreter puts before the reason of Thread.Cancel.
+const cancelled = "Starlark computation cancelled: "
+
+// maxCallers is how many of the calls that led to a fault are shown: beyond that nobody reads on.
+const maxCallers = 8
+
+func hintFor(message string) string {
+	if strings.HasSuffix(message, "called recursively") {
+		return "a function can't call itself here: use a loop"
+	}
+	return ""
+}
+
+// position turns the interpreter's position into ours; that of a built-in function is the zero value.
+func (ev *evaluator) position(pos syntax.Position) Position {
+	if !pos.IsValid() || ev.modules[pos.Filename()] == nil {
+		return Position{}
+	}
+	return Position{File: pos.Filename(), Line: int(pos.Line), Column: int(pos.Col)}
+}
+
+// callPosition returns where the project calls the built-in function that runs now.
+func (ev *evaluator) callPosition() Position {
+	return ev.position(ev.thread.CallFrame(1).Pos)
+}
+
+// addInput makes in known by the hash part that stands for it in texts.
+func (ev *evaluator) addInput(hash string, in derivations.Input) { ev.inputs[hash] = in }
+
+// storeName makes a store object's name of a file's name: what may not stand in it becomes "-".
+func storeName(name string) string {
+	name = strings.TrimLeft(name, ".")
+	name = strings.Map(func(c rune) rune {
+		if storepath.ValidateName("x"+string(c)) != nil {
+			return '-'
+		}
+		return c
+	}, name)
+	if name == "" {
+		return "source"
+	}
+	return name[max(0, len(name)-storepath.MaxName):]
+}
