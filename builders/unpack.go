@@ -131,7 +131,7 @@ const (
 	// An archive of more than ratioFrom bytes must not be more than maxRatio times its compressed size. Real packages
 	// have 3 to 20; xz makes 7,000 of zeros, and zstd more.
 	maxRatio  = 500
-	ratioFrom = 256 << 20
+	ratioFrom = 64 << 20
 )
 
 func parseLimits(env map[string]string) (limits, error) {

@@ -96,7 +96,9 @@ func arOf(pairs ...string) []byte {
 	b := []byte(arMagic)
 	for i := 0; i < len(pairs); i += 2 {
 		name, content := pairs[i], pairs[i+1]
-		b = fmt.Appendf(b, "%-16s%-12d%-6d%-6d%-8s%-10d%s", name, 0, 0, 0, "100644", len(content), arHeaderEnd)
+		b = append(b, name...)
+		b = append(b, strings.Repeat(" ", max(16-len(name), 0))...)
+		b = fmt.Appendf(b, "%-12d%-6d%-6d%-8s%-10d%s", 0, 0, 0, "100644", len(content), arHeaderEnd)
 		b = append(b, content...)
 		if len(content)%2 == 1 {
 			b = append(b, '\n')
@@ -371,7 +373,7 @@ func TestUnpackLimits(t *testing.T) {
 	mustBuild(t, &Unpack{}, unpackRequest(t, "tar", big, map[string]string{"max_entries": "2", "max_size": "20000"}))
 }
 
-// 300 MB of zeros in some kilobytes.
+// 80 MB of zeros in some kilobytes.
 func TestUnpackBomb(t *testing.T) {
 	var b bytes.Buffer
 	z, err := zstd.NewWriter(&b)
@@ -380,10 +382,10 @@ func TestUnpackBomb(t *testing.T) {
 	}
 	w := tar.NewWriter(z)
 	zeros := make([]byte, 1<<20)
-	if err := w.WriteHeader(&tar.Header{Name: "bomb", Mode: 0o644, Size: 300 << 20}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "bomb", Mode: 0o644, Size: 80 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	for range 300 {
+	for range 80 {
 		if _, err := w.Write(zeros); err != nil {
 			t.Fatal(err)
 		}
