@@ -19,7 +19,9 @@ import (
 // that are whole. New files of this process that are not there yet are found by the map fresh; an object that shares
 // them is flushed together with them.
 //
-// What it costs, measured: see BenchmarkAddTree and docs/design/store.md.
+// What it costs, measured with BenchmarkAddTree: adding 5,700 new files of 190 MB takes 205 ms instead of 170 ms, which is
+// 6 µs a file; linking them into the pool takes 15 µs a file more while the batch is made durable, where nobody waits.
+// Leaving out small files would save little: most builds make few files.
 type pool struct {
 	dir string
 
