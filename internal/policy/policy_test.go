@@ -40,7 +40,7 @@ var imports = map[string]Allowance{
 		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync", "golang.org/x/sys"},
 	},
 	"debian": {
-		Modules: []string{"github.com/ProtonMail/go-crypto", "github.com/therootcompany/xz", "golang.org/x/sync"},
+		Modules: []string{"github.com/ProtonMail/go-crypto", "github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync"},
 		Without: []string{"os/exec"},
 	},
 	"graph": {
