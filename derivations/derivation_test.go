@@ -173,6 +173,29 @@ func TestKeyFollowsWhatInputsAre(t *testing.T) {
 	}
 }
 
+// A slot that begins with "_" has no meaning to the build, so what it is called is not in the key, and not its number.
+func TestKeyForgetsUnnamedSlots(t *testing.T) {
+	action := func(inputs map[string]string) string {
+		spec := Spec{Name: "top", Builder: "b", Inputs: map[string]Input{}}
+		for slot, name := range inputs {
+			spec.Inputs[slot] = Input{Source: sourcePath(name)}
+		}
+		a, err := MustNew(spec).Resolve(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(a.Text())
+	}
+	one := action(map[string]string{"_x": "a", "_y": "b", "named": "c"})
+	two := action(map[string]string{"_x": "b", "_z": "a", "_a": "a", "named": "c"})
+	if diff := cmp.Diff(one, two); diff != "" {
+		t.Errorf("the same paths under other unnamed slots (-one +two):\n%s", diff)
+	}
+	if other := action(map[string]string{"_x": "a", "_y": "b", "other": "c"}); other == one {
+		t.Error("the name of a named slot is not in the text")
+	}
+}
+
 func TestKeyOfFixedOutput(t *testing.T) {
 	fetch := func(name, url string) digest.ActionKey {
 		d := MustNew(Spec{Name: name, Builder: "fetch", Args: []string{url}, Fixed: &Fixed{"sha256", zeros}})

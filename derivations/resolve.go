@@ -2,6 +2,8 @@ package derivations
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"nbuild/internal/digest"
@@ -45,9 +47,7 @@ func (d *Derivation) Resolve(lookup func(Input) (storepath.Path, error)) (*Actio
 	for k, v := range s.Files {
 		s.Files[k] = replace(v)
 	}
-	for slot, path := range paths {
-		s.Inputs[slot] = Input{Source: path}
-	}
+	s.Inputs = resolvedInputs(paths)
 	var err error
 	s.eachString(func(what, key, text string) {
 		if i := strings.Index(text, storepath.PlaceholderPrefix+"/"); i >= 0 && err == nil {
@@ -58,6 +58,26 @@ func (d *Derivation) Resolve(lookup func(Input) (storepath.Path, error)) (*Actio
 		return nil, err
 	}
 	return &Action{spec: s}, nil
+}
+
+// resolvedInputs names the inputs of an action. A slot that begins with "_" has no meaning to the build: it is there
+// because a text mentions its path. In an action it is called by its place in the order of these paths, "_1", "_2", so
+// that what the slot was called, which may depend on how the input was made, is not in the key.
+func resolvedInputs(paths map[string]storepath.Path) map[string]Input {
+	inputs := make(map[string]Input, len(paths))
+	var unnamed []storepath.Path
+	for slot, path := range paths {
+		if slot[0] == '_' {
+			unnamed = append(unnamed, path)
+			continue
+		}
+		inputs[slot] = Input{Source: path}
+	}
+	slices.Sort(unnamed)
+	for i, path := range slices.Compact(unnamed) {
+		inputs["_"+strconv.Itoa(i+1)] = Input{Source: path}
+	}
+	return inputs
 }
 
 // Name returns the name that the outputs' store paths end in.
