@@ -1,0 +1,129 @@
+// Command nbuild builds what a project declares: systems, images, virtual machines and anything else, from Starlark and
+// Debian packages, in a content-addressed store. `nbuild help` lists its commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"nbuild/builders"
+	"nbuild/config"
+)
+
+// The exit codes, as `nbuild help` documents them.
+const (
+	exitFailure     = 1 // a build, a download or the machine failed
+	exitUsage       = 2 // the user's input is wrong: command line, project or lock file
+	exitBug         = 70
+	exitInterrupted = 130
+	exitTerminated  = 143
+)
+
+func main() {
+	builders.RunIfSandboxChild()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// errInterrupted and errTerminated are the causes of a context that a signal ended.
+var (
+	errInterrupted = errors.New("interrupted")
+	errTerminated  = errors.New("terminated")
+)
+
+// run is main without the process: it returns the exit code. Results go to stdout, all else to stderr.
+func run(args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			fmt.Fprintf(stderr, "nbuild: this is a bug in nbuild, please report it: %v\n%s", fault, debug.Stack())
+			code = exitBug
+		}
+	}()
+	ctx, stop := withSignals(context.Background())
+	defer stop()
+	err := dispatch(ctx, args, stdout, stderr)
+	if err != nil {
+		printError(stderr, err)
+	}
+	return exitCode(err)
+}
+
+// withSignals returns a context that ends at the first SIGINT, SIGTERM or SIGHUP; a second one kills the process as usual.
+func withSignals(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		switch <-signals {
+		case os.Interrupt:
+			cancel(errInterrupted)
+		case syscall.SIGTERM, syscall.SIGHUP:
+			cancel(errTerminated)
+		}
+		signal.Stop(signals)
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel(nil)
+	}
+}
+
+// A usageError is a fault of the command line; hint, if any, says what to do next.
+type usageError struct{ what, hint string }
+
+// Error returns what is wrong, without the hint.
+func (e *usageError) Error() string { return e.what }
+
+func usagef(hint, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), hint}
+}
+
+// An exitStatus ends nbuild with the code of a program it ran, without a word of its own.
+type exitStatus int
+
+// Error returns the code as text; it is never printed.
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func exitCode(err error) int {
+	var (
+		usage  *usageError
+		input  *config.Error
+		wrong  interface{ IsInput() bool }
+		status exitStatus
+	)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.Is(err, errTerminated):
+		return exitTerminated
+	case errors.As(err, &usage), errors.As(err, &input), errors.As(err, &wrong) && wrong.IsInput():
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// printError prints each line of err with the program's name before it, and the hint if there is one.
+func printError(w io.Writer, err error) {
+	var status exitStatus
+	if errors.As(err, &status) {
+		return
+	}
+	for line := range strings.Lines(strings.TrimRight(err.Error(), "\n")) {
+		fmt.Fprintf(w, "nbuild: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var usage *usageError
+	if errors.As(err, &usage) && usage.hint != "" {
+		fmt.Fprintf(w, "nbuild: hint: %s\n", usage.hint)
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"nbuild/config"
+	"nbuild/debian"
+)
+
+// packages are the Debian packages of a project: its lock file, and the archive that is asked for what isn't locked. The
+// archive is looked for only when it is needed, so that a project that is locked and built needs none.
+type packages struct {
+	options  *options
+	lockFile string
+	cache    string // folder for verified indices
+	progress func(name string, done, total int64)
+	resolver *debian.Resolver
+
+	mu      sync.Mutex // guards what follows: downloads ask for mirrors from many goroutines
+	choice  debian.SourceOptions
+	sources *debian.Sources
+	err     error // why there are no sources
+}
+
+func newPackages(o *options, lockFile, cache string, progress func(string, int64, int64)) *packages {
+	return &packages{options: o, lockFile: lockFile, cache: cache, progress: progress}
+}
+
+// A lockError is a lock file that can't be read: the user's input.
+type lockError struct{ error }
+
+func (lockError) IsInput() bool { return true }
+
+// readLock reads the lock file; anew forgets what it says.
+func (p *packages) readLock(anew bool) error {
+	lock, err := debian.ReadLock(p.lockFile)
+	if err != nil && !anew {
+		return lockError{err}
+	}
+	refuse := ""
+	switch {
+	case p.options.locked:
+		refuse = "--locked was given"
+	case p.options.offline:
+		refuse = "--offline was given"
+	}
+	if anew {
+		if lock, err = debian.ReadLock("/dev/null"); err != nil {
+			return err
+		}
+	}
+	p.resolver = debian.NewResolver(debian.ResolverOptions{Lock: lock, Refuse: refuse, Open: p.open})
+	return nil
+}
+
+// writeLock writes the lock file if packages were added to it.
+func (p *packages) writeLock() error {
+	if !p.resolver.Changed() {
+		return nil
+	}
+	return p.resolver.Lock().Write(p.lockFile)
+}
+
+// Resolve answers from the lock, or asks the archive and adds to the lock.
+func (p *packages) Resolve(ctx context.Context, r debian.Request) ([]debian.Package, error) {
+	return p.resolver.Resolve(ctx, r)
+}
+
+// UseArchive takes the project's choice of mirrors and keyrings.
+func (p *packages) UseArchive(mirrors, keyrings []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.choice = debian.SourceOptions{Mirrors: mirrors, Keyrings: keyrings}
+	return nil
+}
+
+// find looks for mirrors and keyrings, once.
+func (p *packages) find() (*debian.Sources, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sources == nil && p.err == nil {
+		p.sources, p.err = debian.FindSources(p.choice)
+	}
+	return p.sources, p.err
+}
+
+func (p *packages) open() (*debian.Client, error) {
+	sources, err := p.find()
+	if err != nil {
+		return nil, err
+	}
+	return debian.NewClient(debian.Options{
+		Sources:  sources,
+		CacheDir: p.cache,
+		Offline:  p.options.offline,
+		Progress: func(progress debian.Progress) { p.progress(progress.File, progress.Done, progress.Total) },
+	})
+}
+
+// mirrors returns where to look for an archive's files. Where there is no mirror, whoever asks says which file is lost.
+func (p *packages) mirrors(archive string) []string {
+	sources, err := p.find()
+	if err != nil {
+		return nil
+	}
+	return sources.URLs(archive)
+}
+
+var _ config.Archive = (*packages)(nil)

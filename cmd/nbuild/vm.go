@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"nbuild/config"
+	"nbuild/internal/storepath"
+)
+
+func vmCommand() command {
+	return command{
+		name: "vm", args: "[NAME] [--run] [-- QEMU-ARGUMENTS]",
+		summary: "build a virtual machine of a system",
+		details: `Afterwards ./result/bin/run-<host>-vm starts it; --run does that at once. NAME is the system's; it may be
+left out when the project has one system. The machine's disk is ./<host>.qcow2, made when it is missing.
+Ctrl-A X, or poweroff in the guest, ends it.`,
+		examples: []string{"nbuild vm", "nbuild vm --run", "nbuild vm web && QEMU_NET_OPTS=hostfwd=tcp:127.0.0.1:2222-:22 ./result/bin/run-web-vm"},
+		flags: func(flags *pflag.FlagSet, o *options) {
+			linkFlags(flags, o)
+			flags.BoolVar(&o.run, "run", false, "start the machine when it is built")
+		},
+		run: runVM,
+	}
+}
+
+func runVM(ctx context.Context, o *options, args []string) error {
+	var guest []string
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, guest = args[:i], args[i+1:]
+	}
+	if len(guest) > 0 && !o.run {
+		return usagef("nbuild vm --run -- "+guest[0], "vm: arguments for QEMU make sense with --run only")
+	}
+	name, err := systemTarget("vm", args)
+	if err != nil {
+		return err
+	}
+	var runner string
+	err = withTargets(ctx, o, []string{name}, func(w *workspace, targets []config.Target) error {
+		paths, err := w.buildAndLink(ctx, targets)
+		if err != nil || !o.run {
+			return err
+		}
+		runner, err = w.runner(paths[0])
+		return err
+	})
+	if err != nil || runner == "" {
+		return err
+	}
+	return startVM(o, runner, guest)
+}
+
+// runner returns the one program in a virtual machine's bin folder.
+func (w *workspace) runner(vm storepath.Path) (string, error) {
+	found, err := filepath.Glob(filepath.Join(w.store.ObjectFile(vm), "bin", "run-*-vm"))
+	if err == nil && len(found) != 1 {
+		err = errors.New("want one program bin/run-<host>-vm in " + string(vm))
+	}
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}
+
+// startVM becomes the runner. Nothing of nbuild is open any more: a running machine needs the store alone.
+func startVM(o *options, runner string, args []string) error {
+	if o.directory != "" {
+		if err := os.Chdir(o.directory); err != nil {
+			return err
+		}
+	}
+	return syscall.Exec(runner, append([]string{runner}, args...), os.Environ())
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"nbuild/builders"
+	"nbuild/config"
+	"nbuild/graph"
+	"nbuild/internal/digest"
+	"nbuild/internal/storepath"
+	"nbuild/store"
+)
+
+// A workspace is what a command that builds works with: an open store, a project and its lock file.
+type workspace struct {
+	options   *options
+	directory string // absolute; the project's folder, or where a project would be
+	store     *store.Store
+	display   display
+	packages  *packages
+	builtin   bool // there is no project file: the demo is used
+}
+
+// openWorkspace opens the store and looks whether there is a project. The caller closes the workspace.
+func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
+	directory, err := filepath.Abs(o.directory)
+	if err != nil {
+		return nil, err
+	}
+	_, err = os.Stat(filepath.Join(directory, config.DefaultFile))
+	builtin := errors.Is(err, os.ErrNotExist)
+	if err != nil && !builtin {
+		return nil, err
+	}
+	s, err := openStore(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	w := &workspace{options: o, directory: directory, store: s, display: newDisplay(o), builtin: builtin}
+	lockFile := filepath.Join(directory, "nbuild.lock")
+	if builtin {
+		// The demo belongs to no folder, so its lock doesn't lie in whichever folder nbuild was started in.
+		lockFile = filepath.Join(s.Dir(), "demo.lock")
+	}
+	w.packages = newPackages(o, lockFile, filepath.Join(s.Dir(), "archive"), w.display.index)
+	return w, nil
+}
+
+func (w *workspace) close() error { return w.store.Close() }
+
+// openStore opens the store that the flags or the environment name.
+func openStore(ctx context.Context, o *options) (*store.Store, error) {
+	dir, err := storeDirectory(o)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, dir, store.Options{Notice: func(text string) {
+		if !o.quiet {
+			fmt.Fprintf(o.stderr, "nbuild: %s\n", text)
+		}
+	}})
+}
+
+func storeDirectory(o *options) (string, error) {
+	if o.store != "" {
+		return filepath.Abs(o.store)
+	}
+	if dir := os.Getenv("NBUILD_STORE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "nbuild"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usagef("set NBUILD_STORE to a folder for the store", "find the store: %v", err)
+	}
+	return filepath.Join(home, ".local", "share", "nbuild"), nil
+}
+
+// evaluate evaluates the project, and writes the lock file if packages were added to it.
+func (w *workspace) evaluate(ctx context.Context) (*config.Result, error) {
+	if w.builtin && !w.options.quiet {
+		fmt.Fprintf(w.options.stderr, "nbuild: there is no %s here: using the built-in demo system (nbuild init writes it out)\n", config.DefaultFile)
+	}
+	if err := w.packages.readLock(w.options.update); err != nil {
+		return nil, err
+	}
+	result, err := config.Evaluate(ctx, config.Project{
+		Dir:      w.directory,
+		Builtin:  w.builtin,
+		Packages: w.packages,
+		Sources:  sources{w.store},
+		Getenv:   os.LookupEnv,
+		Print: func(at config.Position, text string) {
+			fmt.Fprintf(w.options.stderr, "nbuild: %s: %s\n", at, text)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, w.packages.writeLock()
+}
+
+// sources lets a project put files into the store.
+type sources struct{ store *store.Store }
+
+// AddSource puts a file or folder into the store.
+func (s sources) AddSource(ctx context.Context, name, file string) (storepath.Path, error) {
+	object, err := s.store.AddSource(ctx, name, file)
+	return object.Path, err
+}
+
+// known answers what a plan asks: the outputs of a derivation, if they are valid.
+func (w *workspace) known(ctx context.Context) graph.Lookup {
+	return func(id digest.DerivationID) (graph.Outputs, bool, error) {
+		outputs, ok, err := w.store.DerivationOutputs(ctx, id)
+		return outputs, ok, err
+	}
+}
+
+// builders returns everything that can run an action.
+func (w *workspace) builders() map[string]builders.Builder {
+	fetch := builders.NewFetch(builders.FetchOptions{Mirrors: w.packages.mirrors, Offline: w.options.offline})
+	return map[string]builders.Builder{
+		"dpkg-database": builders.DpkgDatabase{},
+		"fetch":         fetch,
+		"sandbox":       builders.NewSandbox(),
+		"symlink":       builders.Symlink{},
+		"text":          builders.Text{},
+		"tree":          builders.Tree{},
+		"unpack":        &builders.Unpack{},
+	}
+}
