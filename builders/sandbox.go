@@ -36,7 +36,7 @@ import (
 //   - Env nbuild.as_root=1: the program runs as root who may give files away. Owners are recorded, not set; see
 //     sandbox_chown.go. An output "owners" then gets the ownership manifest of output "out".
 //   - Env nbuild.writable_root=1, with the above: the root is a writable copy of input "root" and becomes output "out".
-//     Input "owners", if there, is the ownership manifest that the copy starts with.
+//     Input "root_owners", if there, is the ownership manifest that the copy starts with.
 //
 // The zero value is not ready; use NewSandbox. A Sandbox is safe for concurrent use.
 type Sandbox struct {
@@ -55,9 +55,12 @@ func (s *Sandbox) Build(ctx context.Context, r *Request) error {
 	if err != nil {
 		return err
 	}
-	run := &sandboxRun{Request: r, sandboxOptions: options, folder: filepath.Join(r.Scratch, "sandbox")}
+	run := &sandboxRun{Request: r, sandboxOptions: options}
 	// Nobody else on the machine may reach in: a root's copy has setuid files while the program runs.
-	if err := os.MkdirAll(run.root(), 0o700); err != nil {
+	if err := os.Chmod(r.Scratch, 0o700); err != nil {
+		return fmt.Errorf("prepare sandbox: %w", err)
+	}
+	if err := os.Mkdir(run.root(), 0o700); err != nil {
 		return fmt.Errorf("prepare sandbox: %w", err)
 	}
 	if options.writableRoot {
@@ -83,15 +86,14 @@ func (s *Sandbox) Build(ctx context.Context, r *Request) error {
 type sandboxRun struct {
 	*Request
 	sandboxOptions
-	folder  string   // in Scratch; has all that the sandbox can write to
 	created []string // mount points made in a writable root, to be removed again
 	seed    recorder // owners the copied root starts with
 }
 
-func (run *sandboxRun) root() string  { return filepath.Join(run.folder, "root") }
-func (run *sandboxRun) store() string { return filepath.Join(run.folder, "store") }
-func (run *sandboxRun) build() string { return filepath.Join(run.folder, "build") }
-func (run *sandboxRun) tmp() string   { return filepath.Join(run.folder, "tmp") }
+func (run *sandboxRun) root() string  { return filepath.Join(run.Scratch, "root") }
+func (run *sandboxRun) store() string { return filepath.Join(run.Scratch, "store") }
+func (run *sandboxRun) build() string { return filepath.Join(run.Scratch, "build") }
+func (run *sandboxRun) tmp() string   { return filepath.Join(run.Scratch, "tmp") }
 
 // sandboxOptions are the variables "nbuild.*" of an action.
 type sandboxOptions struct {
@@ -108,7 +110,8 @@ func (run *sandboxRun) recordsOwners() bool {
 const (
 	optionPrefix = "nbuild."
 	rootSlot     = "root"
-	ownersName   = "owners" // the input slot and the output with ownership manifests
+	ownersName   = "owners"      // the output with the ownership manifest
+	ownersSlot   = "root_owners" // the input slot of one; named apart, as an input and an output can't share a name
 	outName      = "out"
 )
 

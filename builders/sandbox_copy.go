@@ -21,7 +21,7 @@ func (run *sandboxRun) copyRoot(ctx context.Context) error {
 	if err := copyTree(ctx, source, run.root(), run.Cores); err != nil {
 		return fmt.Errorf("copy root: %w", err)
 	}
-	if manifest, ok := run.Inputs[ownersName]; ok {
+	if manifest, ok := run.Inputs[ownersSlot]; ok {
 		return run.seedOwners(run.root(), manifest.File)
 	}
 	return nil

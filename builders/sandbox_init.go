@@ -1,10 +1,11 @@
 package builders
 
 import (
+	"math"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,15 +44,14 @@ func readMemoryFile(fd int) []byte {
 // host's.
 func runInit(plan *sandboxPlan) int {
 	runtime.LockOSThread()
-	for _, fd := range []int{planFD, reportFD, lifelineFD} {
-		unix.CloseOnExec(fd)
-	}
-	// A handled signal is the default one again after exec, an ignored one stays ignored: so this also frees the program
-	// from what nbuild's own parent ignored. And the sandbox can't kill its init.
-	signal.Notify(make(chan os.Signal, 1))
+	resetSignals()
 	go watchLifeline()
 
 	report := &sandboxReport{}
+	// Also what nbuild has inherited from its own parent, and does not know of, must not get inside.
+	if err := unix.CloseRange(planFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return report.fail(stageSetup, check("close descriptors", err))
+	}
 	if fault := setUp(plan); fault != nil {
 		return report.fail(stageSetup, fault)
 	}
@@ -69,6 +69,21 @@ func runInit(plan *sandboxPlan) int {
 		report.Owners = watch.owners()
 	}
 	return report.send()
+}
+
+// resetSignals gives signals their default meaning again. To a process 1 that is none at all, so nobody inside can end
+// this one, which the runtime's handlers would let happen. And the program does not inherit what nbuild's parent ignored.
+func resetSignals() {
+	// struct sigaction of the kernel, all zero: SIG_DFL.
+	var action struct{ handler, flags, restorer, mask uintptr }
+	for signal := uintptr(1); signal <= 64; signal++ {
+		switch unix.Signal(signal) {
+		case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGURG: // the runtime's own
+			continue
+		}
+		// It fails for SIGKILL and SIGSTOP only.
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, signal, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
 }
 
 // A fault is an error of the init, in the form the report has for it.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -83,7 +84,7 @@ func (b *lockedBuffer) String() string {
 }
 
 func testPath(slot string) storepath.Path {
-	return storepath.New(digest.Sum([]byte(slot)), slot)
+	return storepath.New(digest.Sum([]byte(slot)), strings.ReplaceAll(slot, " ", "-"))
 }
 
 // request returns the Request of a test, with everything in new folders of t.

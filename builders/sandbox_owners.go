@@ -175,11 +175,11 @@ func isPlain(e owners.Entry) bool {
 func (run *sandboxRun) seedOwners(root, manifest string) error {
 	b, err := os.ReadFile(manifest)
 	if err != nil {
-		return fmt.Errorf("read input %s: %w", ownersName, err)
+		return fmt.Errorf("read input %s: %w", ownersSlot, err)
 	}
 	entries, err := owners.Parse(b)
 	if err != nil {
-		return run.Failf("input %s: %v", ownersName, err)
+		return run.Failf("input %s: %v", ownersSlot, err)
 	}
 	folder, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -202,7 +202,7 @@ func (run *sandboxRun) seedEntry(root int, e owners.Entry) error {
 	}
 	fd, err := unix.Openat2(root, e.Path, &how)
 	if err != nil {
-		return run.Failf("input %s names %s, which input %s does not have: %v", ownersName, e.Path, rootSlot, err)
+		return run.Failf("input %s names %s, which input %s does not have: %v", ownersSlot, e.Path, rootSlot, err)
 	}
 	defer unix.Close(fd)
 	key, stat, err := statKey(fd, "", unix.AT_EMPTY_PATH)
@@ -210,7 +210,7 @@ func (run *sandboxRun) seedEntry(root int, e owners.Entry) error {
 		return fmt.Errorf("read %s: %w", e.Path, err)
 	}
 	if kindOf(stat.Mode) != e.Kind {
-		return run.Failf("input %s has %s as %q, which it is not in input %s", ownersName, e.Path, e.Kind, rootSlot)
+		return run.Failf("input %s has %s as %q, which it is not in input %s", ownersSlot, e.Path, e.Kind, rootSlot)
 	}
 	run.seed.set(key, owner{e.UID, e.GID})
 	if e.Kind == owners.Link {

@@ -158,6 +158,7 @@ func (p *planner) ownRoot() error {
 // storeFolder shows the closure of the inputs in a folder where the outputs can be made. All that is mounted from top
 // down to now becomes read-only, except that folder.
 func (p *planner) storeFolder(top string) error {
+	p.closures()
 	p.add(step{Op: opBind, Source: p.store(), Path: "nbuild/store"})
 	for _, object := range p.Closure {
 		info, err := os.Lstat(object.File)
@@ -210,12 +211,10 @@ func (p *planner) devices() {
 	p.add(step{Op: opMount, Source: "devpts", Path: "dev/pts", Text: "newinstance,ptmxmode=0666,mode=0620"})
 }
 
-// buildFolder fills /build: the action's files and the lists of closures.
-func (p *planner) buildFolder() error {
-	files := maps.Clone(p.Action.Files())
-	if files == nil {
-		files = map[string]string{}
-	}
+// closures writes the lists of closures to a folder that storeFolder will make read-only. In /build, where builds look
+// for them, there is a link: on a tmpfs a file costs much less than on a disk.
+func (p *planner) closures() {
+	p.mkdir("nbuild/closure")
 	for _, slot := range p.Action.Slots() {
 		if strings.Contains(slot, "/") || !fs.ValidPath(slot) || slot == "." {
 			continue // A name that can't be a file's. Its closure can't be asked for.
@@ -224,19 +223,21 @@ func (p *planner) buildFolder() error {
 		for _, object := range p.Inputs[slot].Closure {
 			list.WriteString(string(object) + "\n")
 		}
-		name := "closure/" + slot
-		if _, clash := files[name]; clash {
-			return p.Failf("file %q is where the closure of input %q is listed", name, slot)
-		}
-		files[name] = list.String()
+		p.write("nbuild/closure/"+slot, list.String())
 	}
-	made := map[string]bool{".": true}
+}
+
+// buildFolder fills /build with the action's files.
+func (p *planner) buildFolder() error {
+	p.symlink(p.build()+"/closure", "/nbuild/closure")
+	made := map[string]bool{".": true, "closure": false}
+	files := p.Action.Files()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\x00") {
 			return p.Failf("file %q: want a relative path without empty, . and .. parts", name)
 		}
 		if _, clash := made[name]; clash {
-			return p.Failf("file %q is also a folder", name)
+			return p.Failf("file %q: there is something of that name already", name)
 		}
 		if err := p.parents(made, name); err != nil {
 			return err
@@ -256,7 +257,7 @@ func (p *planner) parents(made map[string]bool, name string) error {
 	case exists && isFolder:
 		return nil
 	case exists:
-		return p.Failf("file %q is also a folder", folder)
+		return p.Failf("file %q: %s is not a folder", name, folder)
 	}
 	if err := p.parents(made, folder); err != nil {
 		return err

@@ -53,45 +53,43 @@ func operations() map[string]func([]string) error {
 			os.Stdout.Write(b)
 			return err
 		},
-		"mkdir":    func(a []string) error { return os.Mkdir(a[0], 0o755) },
-		"remove":   func(a []string) error { return os.Remove(a[0]) },
-		"rename":   func(a []string) error { return os.Rename(a[0], a[1]) },
-		"link":     func(a []string) error { return os.Link(a[0], a[1]) },
-		"symlink":  func(a []string) error { return os.Symlink(a[0], a[1]) },
-		"chmod":    func(a []string) error { return syscall.Chmod(a[0], uint32(number(a[1], 8))) },
-		"chdir":    func(a []string) error { return os.Chdir(a[0]) },
-		"chroot":   func(a []string) error { return syscall.Chroot(a[0]) },
-		"exit":     func(a []string) error { os.Exit(number(a[0], 10)); return nil },
-		"kill":     func(a []string) error { return syscall.Kill(pid(a[0]), syscall.Signal(number(a[1], 10))) },
-		"list":     list,
-		"env":      environment,
-		"status":   status,
-		"stat":     stat,
-		"refuse":   refuse,
-		"chown":    chown,
-		"raw":      raw,
-		"dial":     dial,
-		"tree":     tree,
-		"wait":     func([]string) error { select {} },
-		"stubborn": stubborn,
-		"ids":      ids,
-		"spawn":    spawn,
-		"parallel": parallel,
-		"churn":    churn,
-		"descriptors": func([]string) error {
-			entries, err := os.ReadDir("/proc/self/fd")
-			fmt.Println(len(entries) - 1) // but for the one that lists them
-			return err
-		},
-		"link?":  func(a []string) error { t, err := os.Readlink(a[0]); fmt.Println(t); return err },
-		"limits": limits,
-		"umask":  func([]string) error { m := syscall.Umask(0); fmt.Printf("%04o\n", m); return nil },
+		"mkdir":       func(a []string) error { return os.Mkdir(a[0], 0o755) },
+		"remove":      func(a []string) error { return os.Remove(a[0]) },
+		"rename":      func(a []string) error { return os.Rename(a[0], a[1]) },
+		"link":        func(a []string) error { return os.Link(a[0], a[1]) },
+		"symlink":     func(a []string) error { return os.Symlink(a[0], a[1]) },
+		"chmod":       func(a []string) error { return syscall.Chmod(a[0], uint32(number(a[1], 8))) },
+		"chdir":       func(a []string) error { return os.Chdir(a[0]) },
+		"chroot":      func(a []string) error { return syscall.Chroot(a[0]) },
+		"exit":        func(a []string) error { os.Exit(number(a[0], 10)); return nil },
+		"kill":        func(a []string) error { return syscall.Kill(pid(a[0]), syscall.Signal(number(a[1], 10))) },
+		"list":        list,
+		"env":         environment,
+		"status":      status,
+		"stat":        stat,
+		"refuse":      refuse,
+		"chown":       chown,
+		"raw":         raw,
+		"int80":       func(a []string) error { return syscall.Errno(-int80(uint32(number(a[0], 10)), 0, 0, 0)) },
+		"dial":        dial,
+		"tree":        tree,
+		"wait":        func([]string) error { select {} },
+		"stubborn":    stubborn,
+		"ids":         ids,
+		"spawn":       spawn,
+		"parallel":    parallel,
+		"churn":       churn,
+		"descriptors": descriptors,
+		"link?":       func(a []string) error { t, err := os.Readlink(a[0]); fmt.Println(t); return err },
+		"limits":      limits,
+		"umask":       func([]string) error { m := syscall.Umask(0); fmt.Printf("%04o\n", m); return nil },
 		"session": func([]string) error {
 			sid, _, errno := syscall.RawSyscall(syscall.SYS_GETSID, 0, 0, 0)
 			fmt.Println(int(sid) == os.Getpid(), errno == 0)
 			return nil
 		},
-		"host": func([]string) error { h, err := os.Hostname(); fmt.Println(h); return err },
+		"remount": func(a []string) error { return syscall.Mount("", a[0], "", uintptr(number(a[1], 10)), "") },
+		"host":    func([]string) error { h, err := os.Hostname(); fmt.Println(h); return err },
 	}
 }
 
@@ -261,6 +259,8 @@ func chown(a []string) error {
 	return fmt.Errorf("no variant %s", a[0])
 }
 
+func int80(number, a, b, c uint32) int32
+
 // mapPages maps two pages and takes away the second.
 func mapPages() []byte {
 	b, err := syscall.Mmap(-1, 0, 8192, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
@@ -326,7 +326,29 @@ func tree(a []string) error {
 func stubborn([]string) error {
 	signal.Ignore(syscall.SIGTERM)
 	fmt.Println("ready")
-	select {}
+	return wait(nil)
+}
+
+func wait([]string) error {
+	for {
+		if err := syscall.Pause(); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+// descriptors prints the open descriptors but those of the runtime itself and the one that lists them.
+func descriptors([]string) error {
+	const folder = "/proc/self/fd"
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		target, err := os.Readlink(folder + "/" + e.Name())
+		if err == nil && !strings.HasPrefix(target, "anon_inode:") {
+			fmt.Print(e.Name(), " ")
+		}
+	}
+	fmt.Println()
+	return err
 }
 
 func ids([]string) error {
