@@ -119,7 +119,13 @@ func (s *supervisor) answer(n *notification) unix.Errno {
 		return errno
 	}
 	defer caller.close()
-	file, errno := caller.target(&c)
+	path := ""
+	if !c.byHandle {
+		if path, errno = s.text(n, c.path); errno != 0 {
+			return errno
+		}
+	}
+	file, errno := caller.target(&c, path)
 	if errno != 0 {
 		return errno
 	}
@@ -177,7 +183,7 @@ func (s *supervisor) openCaller(n *notification) (*caller, unix.Errno) {
 	if c.folder, err = unix.Open("/proc/"+c.thread, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, unix.ESRCH
 	}
-	if errno := ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&n.id)); errno != 0 {
+	if errno := s.stillWaits(n); errno != 0 {
 		c.close()
 		return nil, errno
 	}
@@ -187,25 +193,21 @@ func (s *supervisor) openCaller(n *notification) (*caller, unix.Errno) {
 func (c *caller) close() { _ = unix.Close(c.folder) }
 
 // target returns an O_PATH descriptor of the file that a call means.
-func (c *caller) target(call *chown) (int, unix.Errno) {
-	if call.byHandle {
+func (c *caller) target(call *chown, path string) (int, unix.Errno) {
+	switch {
+	case call.byHandle:
 		return c.handle(call.folder)
-	}
-	path, errno := c.text(call.path)
-	if errno != 0 {
-		return -1, errno
-	}
-	if path == "" && call.flags&unix.AT_EMPTY_PATH == 0 {
+	case path == "" && call.flags&unix.AT_EMPTY_PATH == 0:
 		return -1, unix.ENOENT
 	}
-	if path == "" || !strings.HasPrefix(path, "/") {
-		base, errno := c.descriptor(call.folder)
-		if errno != 0 || path == "" {
+	base := -1
+	if !strings.HasPrefix(path, "/") {
+		var errno unix.Errno
+		if base, errno = c.descriptor(call.folder); errno != 0 || path == "" {
 			return base, errno
 		}
-		return c.resolve(base, path, call.flags&unix.AT_SYMLINK_NOFOLLOW == 0)
 	}
-	return c.resolve(-1, path, call.flags&unix.AT_SYMLINK_NOFOLLOW == 0)
+	return c.resolve(base, path, call.flags&unix.AT_SYMLINK_NOFOLLOW == 0)
 }
 
 // descriptor returns an O_PATH descriptor of the caller's one, or of its working directory for AT_FDCWD.
@@ -229,11 +231,11 @@ func (c *caller) handle(number int32) (int, unix.Errno) {
 	if number < 0 {
 		return -1, unix.EBADF
 	}
-	info, err := c.read("fdinfo/"+strconv.Itoa(int(number)), 0, 512)
+	info, err := c.read("fdinfo/" + strconv.Itoa(int(number)))
 	if err != nil {
 		return -1, unix.EBADF
 	}
-	_, rest, _ := strings.Cut(string(info), "flags:")
+	_, rest, _ := strings.Cut(info, "flags:")
 	line, _, _ := strings.Cut(rest, "\n")
 	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 32)
 	if err != nil || flags&unix.O_PATH != 0 {
@@ -242,45 +244,60 @@ func (c *caller) handle(number int32) (int, unix.Errno) {
 	return c.descriptor(number)
 }
 
-// text reads a path from the caller's memory. The kernel's read ends where the mapped pages do, so a path that is near
-// such an end needs no special care.
-func (c *caller) text(address uint64) (string, unix.Errno) {
-	if int64(address) <= 0 {
+// text reads a path from the caller's memory. The path may end just before memory that can't be read, and a read of
+// several pages is only partly done in whole pieces: so there is one for each page.
+func (s *supervisor) text(n *notification, address uint64) (string, unix.Errno) {
+	b := make([]byte, unix.PathMax)
+	first := min(pageSize-int(address%pageSize), len(b))
+	remote := []unix.RemoteIovec{{Base: uintptr(address), Len: first}}
+	if first < len(b) {
+		remote = append(remote, unix.RemoteIovec{Base: uintptr(address) + uintptr(first), Len: len(b) - first})
+	}
+	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
+	count, err := unix.ProcessVMReadv(int(n.pid), local, remote, 0)
+	if errno := s.stillWaits(n); errno != 0 {
+		return "", errno // It may have been another process's memory.
+	}
+	if err != nil {
 		return "", unix.EFAULT
 	}
-	b, err := c.read("mem", int64(address), unix.PathMax)
-	if err != nil || len(b) == 0 {
-		return "", unix.EFAULT
-	}
-	text, _, ended := strings.Cut(string(b), "\x00")
+	text, _, ended := strings.Cut(string(b[:count]), "\x00")
 	switch {
 	case ended:
 		return text, 0
-	case len(b) == unix.PathMax:
+	case count == len(b):
 		return "", unix.ENAMETOOLONG
 	}
 	return "", unix.EFAULT
 }
 
-// read reads a file of the caller's folder in /proc.
-func (c *caller) read(name string, offset int64, length int) ([]byte, error) {
+// pageSize is that of x86-64, the one architecture the filter lets pass.
+const pageSize = 4096
+
+// stillWaits returns 0 if the thread of a notification is still that one: a number can be used again.
+func (s *supervisor) stillWaits(n *notification) unix.Errno {
+	return ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&n.id))
+}
+
+// read reads the first part of a file of the caller's folder in /proc.
+func (c *caller) read(name string) (string, error) {
 	fd, err := unix.Openat(c.folder, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer unix.Close(fd)
-	b := make([]byte, length)
-	n, err := unix.Pread(fd, b, offset)
-	return b[:max(n, 0)], err
+	b := make([]byte, 1024) // What is asked for stands in the first lines.
+	n, err := unix.Read(fd, b)
+	return string(b[:max(n, 0)]), err
 }
 
 // process returns the number of the caller's process, as text.
 func (c *caller) process() (string, unix.Errno) {
-	status, err := c.read("status", 0, 4096)
+	status, err := c.read("status")
 	if err != nil {
 		return "", asErrno(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "\nTgid:\t")
+	_, rest, _ := strings.Cut(status, "\nTgid:\t")
 	number, _, ok := strings.Cut(rest, "\n")
 	if !ok {
 		return "", unix.ESRCH

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// copyRoot makes the writable copy of the root's tree and gives it the owners and modes of input "owners".
+// copyRoot makes the writable copy of the root's tree and gives it the owners and modes of input "root_owners".
 func (run *sandboxRun) copyRoot(ctx context.Context) error {
 	source := run.Inputs[rootSlot].File
 	if info, err := os.Lstat(source); err != nil || !info.IsDir() {
