@@ -34,7 +34,7 @@ var imports = map[string]Allowance{
 		Without: []string{"net/http"},
 	},
 	"scripts":     {Without: impure},
-	"derivations": {Own: []string{"internal/digest", "internal/storepath"}, Without: impure},
+	"derivations": {Own: []string{"internal/digest", "internal/storepath", "scripts"}, Without: impure},
 	"builders": {
 		Own:     []string{"derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/storepath"},
 		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync", "golang.org/x/sys"},

@@ -1,0 +1,51 @@
+package derivations
+
+import (
+	"strings"
+
+	"nbuild/scripts"
+)
+
+// Initrd returns the derivation of the initrd for a kernel: the unpacked package and what Kernel makes of it. It doesn't
+// depend on any system. tools is an ImageTools tree.
+func Initrd(unpacked, kernel, tools *Derivation) (*Derivation, error) {
+	return New(Spec{
+		Name:    "initrd",
+		Builder: "sandbox",
+		Args:    shell(),
+		Files: map[string]string{
+			"script":           scripts.Initrd(),
+			"init":             scripts.Init(),
+			"modules.required": lines(requiredModules()),
+			"modules.optional": lines(optionalModules()),
+		},
+		Inputs: map[string]Input{
+			"root":   {Derivation: tools},
+			"kernel": {Derivation: unpacked},
+			"tables": {Derivation: kernel},
+		},
+	})
+}
+
+// requiredModules returns the modules without which some artefact can't start: a virtual machine needs virtiofs,
+// virtio_blk and ext4, an ISO isofs, a CD drive and its controller, all of them overlays and squashfs.
+func requiredModules() []string {
+	return []string{"ahci", "ext4", "isofs", "loop", "overlay", "sr_mod", "squashfs", "virtio_blk", "virtiofs"}
+}
+
+// optionalModules returns modules that a kernel for virtual machines alone may lack (Debian's cloud kernel has no 9p and
+// no USB).
+func optionalModules() []string {
+	return []string{
+		"9p", "9pnet_virtio", "ata_piix", "ehci_pci", "nvme", "sd_mod", "uas", "usb_storage", "virtio_mmio", "virtio_pci",
+		"virtio_scsi", "xhci_pci",
+	}
+}
+
+// lines returns a text with one line for each string.
+func lines(ss []string) string {
+	if len(ss) == 0 {
+		return ""
+	}
+	return strings.Join(ss, "\n") + "\n"
+}

@@ -1,0 +1,240 @@
+package derivations
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nbuild/internal/storepath"
+)
+
+// A SystemSpec is what a system is made of. NewSystem doesn't keep or change its slices.
+type SystemSpec struct {
+	Name         string        // the last part of the derivations' names; empty means HostName
+	HostName     string        // one label: letters, digits and hyphens
+	Packages     []PackageFile // BasePackages and what they depend on, and what else is wanted
+	Kernel       []PackageFile // KernelPackage and what it depends on; only the image is used
+	KernelParams []string      // after DefaultKernelParams
+	Files        []SystemFile
+	Users        []User   // root among them gets the password and the keys
+	Enabled      []string // units to start, "nginx.service"; packages mostly enable their own
+	Masked       []string // units that can't be started
+	Programs     []*Derivation
+	References   []Input // what the texts in Files mention by a placeholder or store path
+	Tools        Toolset
+	Machine      Machine
+}
+
+// A SystemFile is a file of the configuration. Exactly one of Content, Source and Link is used: Link if it is not empty,
+// else Source if it is set.
+type SystemFile struct {
+	Path    string // absolute
+	Content string
+	Source  Input  // a file, or a folder, which keeps its files' modes
+	Link    string // the target of a symbolic link
+	Mode    uint32 // of a file; 0 means 0644, or 0755 when Source is executable, which nobody knows beforehand
+	User    string // name or number; empty means root
+	Group   string // name or number; empty means root
+}
+
+// A User is a person's account, or root's.
+type User struct {
+	Name           string
+	UID            int    // 0 means the next free one from 1000, in the order of the list
+	GID            int    // 0 means a group of the user's own with the number of UID
+	Gecos          string // the full name
+	Home           string // empty means /home/NAME
+	Shell          string // empty means /bin/bash
+	HashedPassword string // as crypt(5) makes it; empty locks the password
+	AuthorizedKeys []string
+	Groups         []string // further groups, which must be there
+	Sudo           bool     // member of group sudo; without a password, sudo asks for none
+}
+
+// A Toolset has the trees of tools that systems are built and run with.
+type Toolset struct {
+	Image *Derivation // ToolTree of ImageTools and what they depend on
+	VM    *Derivation // ToolTree of VMTools and what they depend on
+}
+
+// A Machine is how a virtual machine of the system is started, unless the one who starts it says otherwise.
+type Machine struct {
+	Memory int // in MiB; 0 means 1024
+	Cores  int // 0 means 2
+	Disk   int // in MiB; 0 means 8192. The file grows with what is written
+}
+
+// A System has the derivations that a SystemSpec comes to.
+type System struct {
+	*Derivation  // the system itself: a folder with kernel, initrd, kernel-params, layers, init and manifest.json
+	PackageRoot  *Derivation
+	Kernel       *Derivation
+	Initrd       *Derivation
+	TopLayer     *Derivation
+	VM           *Derivation // bin/run-<host>-vm
+	KernelParams []string    // all of them
+}
+
+// BasePackages returns the packages that each system has, besides those that Debian calls essential.
+func BasePackages() []string {
+	return []string{
+		"dbus", "iproute2", "iputils-ping", "kmod", "less", "libpam-systemd", "login", "openssh-server", "passwd", "procps",
+		"sudo", "systemd", "systemd-resolved", "systemd-sysv", "udev", "zstd",
+	}
+}
+
+// KernelPackage returns the package that depends on the kernel of a virtual machine.
+func KernelPackage() string { return "linux-image-cloud-amd64" }
+
+// ImageTools returns the packages that kernels, initrds, layers and runners are built with.
+func ImageTools() []string {
+	return []string{
+		"bash", "busybox-static", "coreutils", "cpio", "dash", "findutils", "grep", "kmod", "mawk", "sed", "squashfs-tools",
+		"xz-utils", "zstd",
+	}
+}
+
+// VMTools returns the packages that a virtual machine runs with.
+func VMTools() []string {
+	return []string{"busybox-static", "e2fsprogs", "mount", "qemu-system-x86", "qemu-utils", "util-linux", "virtiofsd"}
+}
+
+// DefaultKernelParams returns the parameters of every system's kernel.
+func DefaultKernelParams() []string { return []string{"quiet", "loglevel=3"} }
+
+// NewSystem returns the derivations of a system. It collects every fault of the spec into one error, a line each.
+func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
+	if err := spec.complete(); err != nil {
+		return nil, err
+	}
+	image, err := KernelImage(spec.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	unpacked, err := p.Unpack(image)
+	if err != nil {
+		return nil, err
+	}
+	s := &System{KernelParams: append(DefaultKernelParams(), spec.KernelParams...)}
+	// The package root is not named for the system: two systems with the same packages share it.
+	steps := []struct {
+		made **Derivation
+		make func() (*Derivation, error)
+	}{
+		{&s.PackageRoot, func() (*Derivation, error) { return p.PackageRoot("package-root", spec.Packages) }},
+		{&s.Kernel, func() (*Derivation, error) { return Kernel(unpacked, spec.Tools.Image) }},
+		{&s.Initrd, func() (*Derivation, error) { return Initrd(unpacked, s.Kernel, spec.Tools.Image) }},
+		{&s.TopLayer, func() (*Derivation, error) { return topLayer(&spec, s.PackageRoot, unpacked, s.Kernel) }},
+		{&s.Derivation, func() (*Derivation, error) { return s.folder(&spec, unpacked) }},
+		{&s.VM, func() (*Derivation, error) { return vm(&spec, s) }},
+	}
+	for _, step := range steps {
+		if *step.made, err = step.make(); err != nil {
+			return nil, fmt.Errorf("system %s: %w", spec.Name, err)
+		}
+	}
+	return s, nil
+}
+
+// folder returns the derivation of the system itself. It has no step of its own: a tree of links and texts.
+func (s *System) folder(spec *SystemSpec, unpackedKernel *Derivation) (*Derivation, error) {
+	layers := []*Derivation{s.TopLayer, s.Kernel, unpackedKernel, s.PackageRoot}
+	inputs := map[string]Input{"initrd": {Derivation: s.Initrd}, "image": s.Kernel.OutputReference("image")}
+	var text strings.Builder
+	for i, layer := range layers {
+		inputs[fmt.Sprintf("layer_%d", i)] = Input{Derivation: layer}
+		text.WriteString(layer.Placeholder("out") + "\n")
+	}
+	// The top layer is compressed, so that the store can't see what it refers to. Here it can.
+	var references strings.Builder
+	for i, in := range spec.references() {
+		inputs[fmt.Sprintf("reference_%d", i)] = in
+		references.WriteString(in.text() + "\n")
+	}
+	manifest, err := spec.manifest(s.KernelParams)
+	if err != nil {
+		return nil, err
+	}
+	return New(Spec{
+		Name:    "system-" + spec.Name,
+		Builder: "tree",
+		Env: map[string]string{
+			"link:kernel": s.Kernel.Placeholder("image"),
+			"link:initrd": s.Initrd.Placeholder("out"),
+		},
+		Files: map[string]string{
+			"kernel-params": strings.Join(s.KernelParams, " ") + "\n",
+			"layers":        text.String(),
+			"init":          "/sbin/init\n",
+			"manifest.json": manifest,
+			"references":    references.String(),
+		},
+		Inputs: inputs,
+	})
+}
+
+// references returns what the configuration's files and programs are or mention: all of it belongs to the closure.
+func (spec *SystemSpec) references() []Input {
+	references := slices.Clone(spec.References)
+	for _, f := range spec.Files {
+		if f.Source != (Input{}) {
+			references = append(references, f.Source)
+		}
+	}
+	for _, drv := range spec.Programs {
+		references = append(references, drv.OutputReference("out"))
+	}
+	return references
+}
+
+// manifest returns what the system is made of, for people and programs that look at it later.
+func (spec *SystemSpec) manifest(params []string) (string, error) {
+	type packageEntry struct {
+		Name         string `json:"name"`
+		Version      string `json:"version"`
+		Architecture string `json:"architecture"`
+	}
+	type userEntry struct {
+		Name string `json:"name"`
+		UID  int    `json:"uid"`
+	}
+	m := struct {
+		Version      int            `json:"version"`
+		HostName     string         `json:"host_name"`
+		KernelParams []string       `json:"kernel_params"`
+		Kernel       packageEntry   `json:"kernel"`
+		Packages     []packageEntry `json:"packages"`
+		Users        []userEntry    `json:"users"`
+		Files        []string       `json:"files"`
+		Enabled      []string       `json:"enabled"`
+		Masked       []string       `json:"masked"`
+		Programs     []string       `json:"programs"`
+	}{
+		Version: 1, HostName: spec.HostName, KernelParams: params, Packages: []packageEntry{}, Users: []userEntry{},
+		Files: []string{}, Enabled: append([]string{}, spec.Enabled...), Masked: append([]string{}, spec.Masked...),
+		Programs: []string{},
+	}
+	image, err := KernelImage(spec.Kernel)
+	if err != nil {
+		return "", err
+	}
+	m.Kernel = packageEntry{image.Name, image.Version, image.Architecture}
+	for _, f := range sortedPackages(spec.Packages) {
+		m.Packages = append(m.Packages, packageEntry{f.Name, f.Version, f.Architecture})
+	}
+	for _, u := range spec.Users {
+		m.Users = append(m.Users, userEntry{u.Name, u.UID})
+	}
+	for _, f := range spec.Files {
+		m.Files = append(m.Files, f.Path)
+	}
+	for _, drv := range spec.Programs {
+		m.Programs = append(m.Programs, drv.Name())
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	return string(b) + "\n", err
+}
+
+// validName reports why a system's name can't end the names of store objects.
+func validName(name string) error { return storepath.ValidateName("system-" + name) }

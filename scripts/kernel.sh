@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes the layer that an unpacked kernel package lacks: the tables of its modules, which the package's own scripts would
+# make with depmod. The package is never configured: its scripts want to build an initrd with whatever is installed.
+#
+# $kernel is the unpacked package. The layer is $out, what the boot loader needs is $image.
+set -eu
+: "${kernel:?}" "${image:?}" "${out:?}"
+
+fail() {
+	echo "kernel: $*" >&2
+	exit 1
+}
+
+set -- "$kernel"/boot/vmlinuz-*
+if [ $# -ne 1 ] || [ ! -e "$1" ]; then
+	fail "want one boot/vmlinuz-* in the kernel's package, found: $*"
+fi
+version=${1##*/vmlinuz-}
+cp "$1" "$image"
+
+# depmod takes and writes lib/modules, whether the package has it under usr or not.
+mkdir -p base "$out/usr/lib/modules/$version"
+if [ -d "$kernel/usr/lib/modules/$version" ]; then
+	ln -s "$kernel/usr/lib" base/lib
+elif [ -d "$kernel/lib/modules/$version" ]; then
+	# A package from before the merge of / and /usr: its own lib would hide behind the link that the system has.
+	cp -R "$kernel/lib/modules/$version" "$out/usr/lib/modules"
+	chmod -R u+w "$out/usr/lib/modules/$version"
+	ln -s "$kernel/lib" base/lib
+else
+	fail "the kernel's package has no modules for $version"
+fi
+depmod -b base -o tables -F "$kernel/boot/System.map-$version" "$version"
+cp tables/lib/modules/"$version"/modules.* "$out/usr/lib/modules/$version/"

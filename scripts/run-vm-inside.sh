@@ -1,0 +1,280 @@
+#!/bin/sh
+# The inner part of run-@host@-vm. It runs by the store's busybox, in three steps:
+#   supervise  in a user and a mount namespace: starts the next as the first process of a pid namespace, which ends with
+#              it, hands on signals, and ends with its status
+#   prepare    makes a root folder of the tools and the host's folders, and moves there
+#   start      makes the disk if there is none, starts virtiofsd and QEMU
+# When the first process of a pid namespace ends, the kernel kills all others in it, and the mount namespace goes with
+# the last of them. So nothing is left behind, however it ends.
+set -eu
+
+say() { echo "run-@host@-vm: $*" >&2; }
+
+fail() {
+	say "$*"
+	exit 1
+}
+
+# --- supervise ---
+
+supervise() {
+	child=
+	trap 'hand_on TERM' TERM INT HUP
+	# A killed supervisor can't hand on anything: then the kernel does.
+	"$loader" --inhibit-cache --library-path "$libraries" "$tools/usr/bin/setpriv" --pdeathsig KILL \
+		"$busybox" sh "$0" prepare "$store" "$object" "$folder" "$$" "$@" <&0 &
+	child=$!
+	while :; do
+		status=0
+		wait "$child" || status=$?
+		# A signal ends the wait before the child ends.
+		kill -0 "$child" 2>/dev/null || exit "$status"
+	done
+}
+
+hand_on() {
+	[ -z "$child" ] || kill "-$1" "$child" 2>/dev/null || true
+}
+
+# --- prepare ---
+
+prepare() {
+	supervisor=$1
+	shift
+	# It may have been killed before this process had asked to be told.
+	read -r line <"/proc/$supervisor/stat" || exit 1
+	case ${line##*) } in [ZX]*) exit 1 ;; esac
+
+	# Any folder will do to mount the new root on. Unbindable, it isn't in the binds of the host's folders below it.
+	new=$object/bin
+	"$busybox" mount -t tmpfs -o mode=755 root "$new"
+	"$busybox" mount -o unbindable "$new" 2>/dev/null || "$busybox" mount --make-unbindable "$new"
+	bind_tools
+	bind_host
+	bind_closure
+	"$busybox" mount -t proc proc "$new/proc" 2>/dev/null || "$busybox" mount -o rbind /proc "$new/proc"
+	cd "$new"
+	# Where / is the initial file system it can't be moved away, only left.
+	if "$busybox" pivot_root . old 2>/dev/null; then
+		/usr/bin/busybox umount -l /old
+		start "$@"
+	fi
+	exec "$busybox" chroot . /usr/bin/busybox sh /nbuild/run-vm-inside start "$store" "$object" "$folder" "$@"
+}
+
+bind_tools() {
+	"$busybox" mkdir -p "$new/etc" "$new/nbuild/store" "$new/nbuild/run" "$new/old" "$new/proc" "$new/usr"
+	for name in bin sbin lib lib64; do
+		"$busybox" ln -s "usr/$name" "$new/$name"
+	done
+	bind_read_only "$tools/usr" "$new/usr"
+	echo 'root:x:0:0:root:/root:/bin/sh' >"$new/etc/passwd"
+	echo 'root:x:0:' >"$new/etc/group"
+	"$busybox" cp "$0" "$new/nbuild/run-vm-inside"
+	# QEMU's network asks the host's name servers. A link is kept: its target may change while the machine runs.
+	if [ -h /etc/resolv.conf ]; then
+		"$busybox" ln -s "$("$busybox" readlink /etc/resolv.conf)" "$new/etc/resolv.conf"
+	elif [ -e /etc/resolv.conf ]; then
+		"$busybox" cp /etc/resolv.conf "$new/etc/resolv.conf"
+	fi
+}
+
+# The store's mount may have options that a user namespace can't take away; mount of util-linux leaves them alone.
+bind_read_only() {
+	"$loader" --inhibit-cache --library-path "$libraries" "$tools/usr/bin/mount" --no-canonicalize -o bind,ro "$1" "$2"
+}
+
+# The host's folders are there under their names, so that a path in the machine's options means the same as outside,
+# but for those with the host's programs.
+bind_host() {
+	for path in /*; do
+		case $path in
+		/bin | /sbin | /lib* | /usr | /etc | /proc | /nbuild | /old) continue ;;
+		esac
+		if [ -h "$path" ]; then
+			"$busybox" ln -s "$("$busybox" readlink "$path")" "$new$path"
+		elif [ -d "$path" ]; then
+			"$busybox" mkdir "$new$path"
+			"$busybox" mount -o rbind "$path" "$new$path" 2>/dev/null || "$busybox" rmdir "$new$path"
+		fi
+	done
+}
+
+# The guest sees the closure of its system and nothing else of the store.
+bind_closure() {
+	while read -r path; do
+		from=$store/${path##*/}
+		if [ -h "$from" ]; then
+			"$busybox" cp -P "$from" "$new$path"
+			continue
+		elif [ -d "$from" ]; then
+			"$busybox" mkdir "$new$path"
+		else
+			: >"$new$path"
+		fi
+		bind_read_only "$from" "$new$path" || fail "the store lacks $from; build the machine again"
+	done <"$object/closure"
+}
+
+# --- start ---
+
+start() {
+	busybox=/usr/bin/busybox
+	qemu='' daemon='' reader=''
+	trap 'hand_on_all' TERM INT HUP
+	cd "$folder" 2>/dev/null ||
+		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere"
+	image=${NBUILD_DISK_IMAGE:-./@host@.qcow2}
+	[ -e "$image" ] || make_disk
+	lock_disk
+	share_store
+	choose_accelerator
+	choose_memory "$@"
+	run_qemu "$@"
+}
+
+hand_on_all() {
+	[ -n "$qemu" ] || exit 143
+	kill -TERM "$qemu" 2>/dev/null || true
+}
+
+# make_disk: an empty file system. It takes its name when it is whole; in the meantime another machine of the same
+# folder waits.
+make_disk() {
+	case $image in */*) place=${image%/*} ;; *) place=. ;; esac
+	[ -d "${place:-/}" ] || fail "disk image $image: there is no folder ${place:-/} (or it is one of the host's system)"
+	exec 8<"${place:-/}"
+	/usr/bin/flock 8
+	if [ ! -e "$image" ]; then
+		raw=/nbuild/run/disk
+		$busybox truncate -s @disk@M $raw
+		/usr/sbin/mke2fs -q -F -t ext4 -L nbuild -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,nodiscard $raw
+		/usr/bin/qemu-img convert -f raw -O qcow2 $raw "$image.new" || fail "disk image $image cannot be made"
+		$busybox mv "$image.new" "$image"
+		$busybox rm $raw
+	fi
+	exec 8<&-
+}
+
+# QEMU locks the image too, and would tell it in its own words.
+lock_disk() {
+	(: <>"$image") 2>/dev/null || fail "disk image $image cannot be opened for writing"
+	exec 9<>"$image"
+	/usr/bin/flock -n 9 || fail "disk image $image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE"
+}
+
+share_store() {
+	# It keeps a file open for each file that the guest knows of.
+	# shellcheck disable=SC3045 # Busybox has it.
+	ulimit -n "$(ulimit -H -n)"
+	# The whole process tree is a sandbox already, and the store doesn't change: the guest may keep what it has read.
+	/usr/libexec/virtiofsd --socket-path=/nbuild/run/store.socket --shared-dir=/nbuild/store --readonly --sandbox=none \
+		--cache=always --no-announce-submounts --rlimit-nofile=0 --log-level=error </dev/null &
+	daemon=$!
+	tries=0
+	until [ -S /nbuild/run/store.socket ]; do
+		kill -0 $daemon 2>/dev/null || fail "virtiofsd, which shares the store, ended"
+		tries=$((tries + 1))
+		[ $tries -lt 1000 ] || fail "virtiofsd, which shares the store, does not answer"
+		$busybox usleep 10000
+	done
+}
+
+# A /dev/kvm that is there may still not work: in a virtual machine without nesting, or for want of permission.
+choose_accelerator() {
+	accelerator='-accel kvm -accel tcg,thread=multi'
+	if [ ! -e /dev/kvm ]; then
+		why='there is no /dev/kvm'
+	elif ! $busybox grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo; then
+		why='/dev/kvm is there, but the processor has no virtualisation'
+	elif ! (: <>/dev/kvm) 2>/dev/null; then
+		why='/dev/kvm cannot be opened'
+	else
+		return
+	fi
+	accelerator='-accel tcg,thread=multi'
+	say "$why: the processor is emulated, which is slow"
+}
+
+# choose_memory ARGUMENT...: the memory is shared with virtiofsd, so its size stands in two places: what the user's -m
+# says goes to both.
+choose_memory() {
+	memory=@memory@M
+	previous=
+	# shellcheck disable=SC2086 # Options are separated by blanks.
+	for argument in ${QEMU_OPTS-} "$@"; do
+		if [ "$previous" = -m ]; then
+			memory=${argument#size=}
+			memory=${memory%%,*}
+			case $memory in *[!0-9]*) ;; *) memory=${memory}M ;; esac
+		fi
+		previous=$argument
+	done
+}
+
+# run_qemu ARGUMENT...: until it ends. Options of the user come last, as the last one counts.
+run_qemu() {
+	mkfifo_errors
+	# Of the parameters for speed none changes what a program in the guest sees.
+	parameters="@params@ console=ttyS0 nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild"
+	parameters="$parameters $(vm_parameters) ${QEMU_KERNEL_PARAMS-}"
+	# shellcheck disable=SC2086 # Options are separated by blanks.
+	/usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
+		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
+		-smp @cores@ -display none -vga none \
+		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
+		-kernel @kernel@ -initrd @initrd@ -append "$parameters" \
+		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store \
+		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2" -device virtio-blk-pci,drive=disk,serial=nbuild \
+		-netdev "user,id=net0${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
+		-device virtio-rng-pci ${QEMU_OPTS-} "$@" <&0 2>/nbuild/run/errors 9<&- &
+	qemu=$!
+	while :; do
+		status=0
+		wait $qemu || status=$?
+		kill -0 $qemu 2>/dev/null || break
+	done
+	wait $reader || true
+	exit "$status"
+}
+
+# escape NAME: a comma in an option's value is written twice.
+escape() {
+	printf %s "$1" | $busybox sed 's/,/,,/g'
+}
+
+# vm_parameters: what is for the machine alone, never in the system itself. Root is logged in on the serial console by
+# credentials that the guest's own getty and login ask for, so no file of the system differs.
+vm_parameters() {
+	echo systemd.set_credential=tty.serial.ttyS0.agetty.autologin:root \
+		systemd.set_credential=tty.serial.ttyS0.login.noauth:yes
+	case $accelerator in
+	*kvm*) ;;
+	*) echo mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ;;
+	esac
+	echo random.trust_cpu=on 8250.nr_uarts=1 systemd.gpt_auto=0
+}
+
+# mkfifo_errors: reads what QEMU complains about, says it, and explains what the user can mend.
+mkfifo_errors() {
+	$busybox mkfifo /nbuild/run/errors
+	while IFS= read -r line; do
+		echo "$line" >&2
+		case $line in
+		*'Could not set up host forwarding rule'*)
+			say "the port in ${line##*rule } is taken by another program; choose another in QEMU_NET_OPTS" ;;
+		*'lock'*'Is another process using the image'*)
+			say "a disk image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE" ;;
+		esac
+	done </nbuild/run/errors &
+	reader=$!
+}
+
+step=$1 store=$2 object=$3 folder=$4
+shift 4
+tools=@tools@
+tools=$store/${tools##*/}
+loader=$tools/usr/lib64/ld-linux-x86-64.so.2
+libraries=$tools/usr/lib/x86_64-linux-gnu
+busybox=$tools/usr/bin/busybox
+"$step" "$@"

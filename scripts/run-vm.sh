@@ -1,0 +1,62 @@
+#!/bin/sh
+# Starts the virtual machine @host@. Its arguments go to QEMU, and so does what these variables say:
+#   QEMU_OPTS           further options, separated by blanks
+#   QEMU_NET_OPTS       of the network, e.g. hostfwd=tcp:127.0.0.1:2222-:22
+#   QEMU_KERNEL_PARAMS  further kernel parameters
+#   NBUILD_DISK_IMAGE   the disk, instead of ./@host@.qcow2
+# Ctrl-A X ends it, and so does poweroff in the guest.
+#
+# All that it runs is in the store this script lies in; of the host it takes the shell that runs it, and readlink when
+# it is started by a link. It may be there without nbuild.
+set -eu
+
+fail() {
+	echo "run-@host@-vm: $*" >&2
+	exit 1
+}
+
+# explain_namespaces: says why a user namespace can't be had, and what to do.
+explain_namespaces() {
+	setting=
+	read_setting kernel/unprivileged_userns_clone 0 && setting='kernel.unprivileged_userns_clone=1'
+	read_setting user/max_user_namespaces 0 && setting='user.max_user_namespaces=15000'
+	read_setting kernel/apparmor_restrict_unprivileged_userns 1 && setting='kernel.apparmor_restrict_unprivileged_userns=0'
+	[ -z "$setting" ] || fail "user namespaces are forbidden on this machine; allow them, as root: sysctl -w $setting"
+	fail "user namespaces are forbidden here, and no sysctl says so: in a container, its seccomp or AppArmor profile does;" \
+		"for Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+}
+
+# read_setting NAME VALUE: whether a sysctl has a value.
+read_setting() {
+	[ -r "/proc/sys/$1" ] && read -r value <"/proc/sys/$1" && [ "$value" = "$2" ]
+}
+
+self=$0
+case $self in
+*/*) ;;
+*) self=$(command -v -- "$self") || fail "cannot find myself" ;;
+esac
+[ ! -h "$self" ] || self=$(readlink -f -- "$self")
+object=$(cd -P -- "${self%/*}/.." && pwd -P)
+store=${object%/*}
+tools=@tools@
+tools=$store/${tools##*/}
+inside=$object/libexec/run-vm-inside
+if [ ! -x "$tools/usr/bin/busybox" ] || [ ! -e "$inside" ]; then
+	fail "$self is not in its store: want $tools"
+fi
+
+# What the host's programs are to load is not for the store's.
+unset LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT
+# unshare NAME...: the store's own, with its own loader and libraries, as there is no root folder of them yet.
+unshare() {
+	"$tools/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$tools/usr/lib/x86_64-linux-gnu" \
+		"$tools/usr/bin/unshare" "$@"
+}
+unshare --user --map-root-user --mount --pid "$tools/usr/bin/busybox" true 2>/dev/null || explain_namespaces
+
+# In a user namespace in which its own user is root, the store's files are root's, also for the guest. The process stays
+# the same one: who kills it ends the machine.
+exec "$tools/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$tools/usr/lib/x86_64-linux-gnu" \
+	"$tools/usr/bin/unshare" --user --map-root-user --mount --pid \
+	"$tools/usr/bin/busybox" sh "$inside" supervise "$store" "$object" "$(pwd)" "$@"

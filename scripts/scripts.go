@@ -1,0 +1,52 @@
+// Package scripts has the shell that runs inside builds, at the start of a guest, and around a virtual machine.
+package scripts
+
+import _ "embed"
+
+var (
+	//go:embed package-root.sh
+	packageRoot string
+	//go:embed kernel.sh
+	kernel string
+	//go:embed initrd.sh
+	initrd string
+	//go:embed init
+	initScript string
+	//go:embed top-layer.sh
+	topLayer string
+	//go:embed add-users.awk
+	addUsers string
+	//go:embed vm.sh
+	vm string
+	//go:embed run-vm.sh
+	runVM string
+	//go:embed run-vm-inside.sh
+	runVMInside string
+)
+
+// PackageRoot returns the script that runs packages' maintainer scripts.
+func PackageRoot() string { return packageRoot }
+
+// Kernel returns the script that takes kernel and modules out of a kernel package.
+func Kernel() string { return kernel }
+
+// Initrd returns the script that packs an initrd.
+func Initrd() string { return initrd }
+
+// Init returns the program that the kernel starts in the initrd.
+func Init() string { return initScript }
+
+// TopLayer returns the script that makes the layer of all that the configuration generates.
+func TopLayer() string { return topLayer }
+
+// AddUsers returns the awk program that the top layer's script adds users with.
+func AddUsers() string { return addUsers }
+
+// VM returns the script that puts a virtual machine's runner together.
+func VM() string { return vm }
+
+// RunVM returns the runner of a virtual machine: the part that the host's shell runs. Names between @ are replaced.
+func RunVM() string { return runVM }
+
+// RunVMInside returns the part of the runner that runs in its own namespaces.
+func RunVMInside() string { return runVMInside }
