@@ -41,6 +41,7 @@ var imports = map[string]Allowance{
 	},
 	"debian": {
 		Modules: []string{"github.com/ProtonMail/go-crypto", "github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync"},
+		Tests:   []string{"internal/testarchive"},
 		Without: []string{"os/exec"},
 	},
 	"graph": {
@@ -64,6 +65,9 @@ var imports = map[string]Allowance{
 	}},
 	"e2e":             {Tests: []string{"internal/storepath"}},
 	"internal/policy": {},
+
+	// Helpers of tests, which no program imports.
+	"internal/testarchive": {Modules: []string{"github.com/ProtonMail/go-crypto", "github.com/klauspost/compress"}},
 }
 
 // impure is what a package must not import that does no I/O, reads no clock and keeps no secrets from its caller.
