@@ -127,8 +127,11 @@ func (d *downloader) attempt(ctx context.Context, mirror, file string, read func
 		}
 		return nil
 	})
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx) // "no data for 30s" says more than "context canceled".
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the server broke the connection")
 	}
 	return err
 }

@@ -89,7 +89,11 @@ func FindSources(o SourceOptions) (*Sources, error) {
 		}
 		for _, e := range entries {
 			if slices.Contains(s.Main, e.uri) || slices.Contains(s.Security, e.uri) {
-				signedBy = append(signedBy, e.signedBy...)
+				for _, by := range e.signedBy {
+					if !slices.Contains(signedBy, by) {
+						signedBy = append(signedBy, by)
+					}
+				}
 				s.IgnoreExpiry = s.IgnoreExpiry || e.ignoreExpiry
 			}
 		}
@@ -125,11 +129,11 @@ func parseMirrors(words []string) (Mirrors, error) {
 	return Mirrors{Main: words[:1:1], Security: []string{security}}, nil
 }
 
-// securityMirror derives the security archive's place from the main one's, as on Debian's own mirrors. A mirror of another
-// shape is expected to hold all suites in one place.
+// securityMirror derives the security archive's place from the main one's, as on Debian's own mirrors: …/debian, and
+// …/archive/debian/20250520T000000Z of the past. A mirror of another shape is expected to hold all suites in one place.
 func securityMirror(main string) string {
-	if base, ok := strings.CutSuffix(main, "/debian"); ok {
-		return base + "/debian-security"
+	if i := strings.LastIndex(main+"/", "/debian/"); i >= 0 {
+		return main[:i] + "/debian-security" + main[i+len("/debian"):]
 	}
 	return main
 }
@@ -247,8 +251,8 @@ func chooseMirrors(entries []sourceEntry, codename string) Mirrors {
 	}
 	if len(m.Main) == 0 {
 		for _, uri := range m.Security {
-			if base, ok := strings.CutSuffix(uri, "/debian-security"); ok {
-				m.Main = append(m.Main, base+"/debian")
+			if i := strings.LastIndex(uri+"/", "/debian-security/"); i >= 0 {
+				m.Main = append(m.Main, uri[:i]+"/debian"+uri[i+len("/debian-security"):])
 			}
 		}
 	}
