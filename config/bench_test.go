@@ -37,3 +37,5 @@ func benchmark(b *testing.B, file string) {
 func BenchmarkLayers(b *testing.B)    { benchmark(b, layers) }
 func BenchmarkFunctions(b *testing.B) { benchmark(b, kitchenSink) }
 func BenchmarkEmpty(b *testing.B)     { benchmark(b, "") }
+
+func BenchmarkDemo(b *testing.B) { benchmark(b, config.Demo()) }

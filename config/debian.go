@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -277,6 +278,9 @@ func (c *call) resolve(at part, r debian.Request) ([]derivations.PackageFile, bo
 	if files, ok := p.resolved[key]; ok {
 		return files, files != nil
 	}
+	if c.ev.broken != nil {
+		return nil, false // It would most likely end the same way, and after as long a wait.
+	}
 	p.opened = true
 	if p.resolved == nil {
 		p.resolved = map[string][]derivations.PackageFile{}
@@ -284,7 +288,7 @@ func (c *call) resolve(at part, r debian.Request) ([]derivations.PackageFile, bo
 	found, err := c.ev.project.Packages.Resolve(c.ev.ctx, r)
 	if err != nil {
 		p.resolved[key] = nil
-		c.resolveFault(at, r, err)
+		c.resolveFault(at, err)
 		return nil, false
 	}
 	files := make([]derivations.PackageFile, len(found))
@@ -295,15 +299,16 @@ func (c *call) resolve(at part, r debian.Request) ([]derivations.PackageFile, bo
 	return files, true
 }
 
-// resolveFault records why a request has no answer: a line of the error is a fault of its own, at the package it is about
-// when the project names that itself.
-func (c *call) resolveFault(at part, r debian.Request, err error) {
-	if c.ev.ctx.Err() != nil {
-		_ = c.ev.abort(c.ev.ctx.Err())
+// resolveFault records why a request has no answer. What is the project's fault is put at the package it is about, when
+// the project names that itself; anything else, such as a mirror that doesn't answer, ends the evaluation.
+func (c *call) resolveFault(at part, err error) {
+	var wrong *debian.ResolveError
+	if !errors.As(err, &wrong) {
+		_ = c.ev.abort(err)
 		return
 	}
-	for line := range strings.Lines(err.Error()) {
-		c.fault(c.mentioned(at, line), strings.TrimRight(line, "\n"), "")
+	for _, what := range wrong.Faults {
+		c.fault(c.mentioned(at, what), fmt.Sprintf("packages of %s: %s", wrong.Suite, what), "")
 	}
 	c.finish()
 }

@@ -42,9 +42,7 @@ func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
 		p.File = BuiltinFile
 	}
 	ev := newEvaluator(ctx, p)
-	stop := ev.limit()
-	globals := ev.module(Position{}, p.File)
-	stop()
+	globals := ev.run()
 	if err := ev.broken; err != nil {
 		return nil, err
 	}
@@ -53,6 +51,13 @@ func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
 		return nil, newError(ev.items...)
 	}
 	return result, nil
+}
+
+// run evaluates the project's file, within the limits.
+func (ev *evaluator) run() starlark.StringDict {
+	stop := ev.limit()
+	defer stop()
+	return ev.module(Position{}, ev.project.File)
 }
 
 // An evaluator is the state of one call of Evaluate. The interpreter calls back into it on the one goroutine, which is
@@ -153,8 +158,9 @@ func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
 		ev.report(Item{Position: at, What: fmt.Sprintf("read %s: %v", name, reason(err))})
 		return
 	}
-	if line, fault := tooDeep(text); fault != "" {
-		ev.report(Item{Position: Position{File: name, Line: line}, What: fault, Hint: "give its parts names of their own"})
+	if it := checkText(text); it.What != "" {
+		it.Position.File = name
+		ev.report(it)
 		return
 	}
 	options := &syntax.FileOptions{Set: true, While: true, TopLevelControl: true}
@@ -174,8 +180,8 @@ func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
 		ev.reportError(err)
 		return
 	}
-	if global := nestsTooDeep(m.globals); global != "" {
-		ev.report(Item{Position: Position{File: name}, What: fmt.Sprintf("the value of %s nests deeper than %d levels", global, maxNesting)})
+	if global := globalTooDeep(m.globals, map[any]bool{}); global != "" {
+		ev.report(Item{Position: Position{File: name}, What: tooDeepValue(global)})
 		return
 	}
 	m.globals.Freeze()
@@ -239,10 +245,11 @@ func (ev *evaluator) result(globals starlark.StringDict) *Result {
 
 func (ev *evaluator) report(items ...Item) { ev.items = append(ev.items, items...) }
 
-// abort ends the evaluation for a reason that is not the project's fault.
+// abort ends the evaluation for a reason that is not the project's fault. It returns what to give to the interpreter.
 func (ev *evaluator) abort(err error) error {
 	if ev.broken == nil {
 		ev.broken = err
+		ev.thread.Cancel(err.Error())
 	}
 	return errReported
 }

@@ -36,15 +36,18 @@ func (a *archive) UseArchive(mirrors, keyrings []string) error {
 func (a *archive) Resolve(_ context.Context, r debian.Request) ([]debian.Package, error) {
 	a.requests = append(a.requests, r)
 	var found []debian.Package
-	var faults []error
+	var faults []string
 	for _, name := range r.Packages {
 		name, version, _ := strings.Cut(name, "=")
 		if strings.HasPrefix(name, "no-such") {
-			faults = append(faults, fmt.Errorf("no package %q in %s", name, r.Suite))
+			faults = append(faults, fmt.Sprintf("there is no package %s", name))
 			continue
 		}
 		if version == "" {
 			version = "1.0-1"
+		}
+		if name == "linux-image-cloud-amd64" {
+			name = "linux-image-6.12.1+deb13-cloud-amd64"
 		}
 		sum := sha256.Sum256([]byte(name + version))
 		found = append(found, debian.Package{
@@ -53,7 +56,10 @@ func (a *archive) Resolve(_ context.Context, r debian.Request) ([]debian.Package
 			SHA256: fmt.Sprintf("%x", sum),
 		})
 	}
-	return found, errors.Join(faults...)
+	if len(faults) > 0 {
+		return nil, &debian.ResolveError{Suite: r.Suite, Faults: faults}
+	}
+	return found, nil
 }
 
 // sources is a Sources that names an object by what it was made of, as the store does, and keeps nothing.

@@ -22,6 +22,7 @@ func (ev *evaluator) functions() starlark.StringDict {
 	globals := starlark.StringDict{
 		"struct": starlark.NewBuiltin("struct", starlarkstruct.Make),
 		"json":   json.Module,
+		"range":  starlark.NewBuiltin("range", rangeFunction),
 	}
 	add := func(name string, positional int, parameters string, run func(c *call) (starlark.Value, error)) {
 		globals[name] = ev.function(signature{name, positional, strings.Fields(parameters)}, run)

@@ -3,8 +3,8 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -18,33 +18,63 @@ const (
 	maxIndentation = 500    // columns
 )
 
-// nestsTooDeep returns the name of a global whose value nests deeper than maxNesting, or "".
-//
-// Approach: walk depth first in the order in which freezing does, with a stack of our own, and never into the same
-// container twice.
-func nestsTooDeep(globals starlark.StringDict) string {
+func tooDeepValue(name string) string {
+	return fmt.Sprintf("the value of %s nests deeper than %d levels", name, maxNesting)
+}
+
+// variableTooDeep returns the name of a variable of the running functions whose value nests deeper than maxNesting, or "".
+func variableTooDeep(t *starlark.Thread) string {
 	seen := map[any]bool{}
-	for _, name := range slices.Sorted(maps.Keys(globals)) {
-		stack := [][]starlark.Value{{globals[name]}}
-		for len(stack) > 0 {
-			top := &stack[len(stack)-1]
-			if len(*top) == 0 {
-				stack = stack[:len(stack)-1]
-				continue
+	for depth := range t.CallStackDepth() {
+		frame := t.DebugFrame(depth)
+		for i := range frame.NumLocals() {
+			if binding, v := frame.Local(i); v != nil && nestsTooDeep(v, seen) {
+				return binding.Name
 			}
-			v := (*top)[0]
-			*top = (*top)[1:]
-			key, children := contents(v)
-			if key == nil || seen[key] {
-				continue
-			}
-			seen[key] = true
-			if stack = append(stack, children); len(stack) > maxNesting {
+		}
+		if f, ok := frame.Callable().(*starlark.Function); ok {
+			if name := globalTooDeep(f.Globals(), seen); name != "" {
 				return name
 			}
 		}
 	}
 	return ""
+}
+
+// globalTooDeep returns the name of a global whose value nests deeper than maxNesting, or "".
+func globalTooDeep(globals starlark.StringDict, seen map[any]bool) string {
+	for _, name := range globals.Keys() {
+		if nestsTooDeep(globals[name], seen) {
+			return name
+		}
+	}
+	return ""
+}
+
+// nestsTooDeep reports whether v nests deeper than maxNesting. It leaves out what is in seen, and adds to it.
+//
+// Approach: walk depth first in the order in which freezing does, with a stack of our own, and never into the same
+// container twice.
+func nestsTooDeep(v starlark.Value, seen map[any]bool) bool {
+	stack := [][]starlark.Value{{v}}
+	for len(stack) > 0 {
+		top := &stack[len(stack)-1]
+		if len(*top) == 0 {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		v := (*top)[0]
+		*top = (*top)[1:]
+		key, children := contents(v)
+		if key == nil || seen[key] {
+			continue
+		}
+		seen[key] = true
+		if stack = append(stack, children); len(stack) > maxNesting {
+			return true
+		}
+	}
+	return false
 }
 
 // contents returns the values in a container, in order, and something that tells it from other containers.
@@ -85,22 +115,46 @@ func contents(v starlark.Value) (key any, values []starlark.Value) {
 	return nil, nil
 }
 
-// tooDeep says what in a file of Starlark nests too deep for the parser, and in which line, or "".
+// checkText returns what in a file of Starlark the parser can't be given, if anything: what nests too deep for it, and
+// what is no text. A zero byte it would take for the end of the file.
 //
 // Approach: read tokens, roughly. Each token may make the parser go a level deeper until the expression it is part of
 // ends: with a comma (but for those between a lambda's parameters), at the end of its brackets, or, outside of brackets,
 // with the line. So count the tokens of all expressions that are open.
-func tooDeep(text []byte) (line int, fault string) {
+func checkText(text []byte) Item {
+	if at := firstBadByte(text); at >= 0 {
+		line := 1 + bytes.Count(text[:at], []byte("\n"))
+		return Item{Position: Position{Line: line}, What: fmt.Sprintf("the byte %#02x is not part of a text in UTF-8", text[at])}
+	}
 	s := tokenScanner{text: text, line: 1, open: make([]openExpression, 1)}
 	for s.next() {
 		if s.total > maxOpenTokens {
-			return s.line, fmt.Sprintf("an expression has more than %d parts", maxOpenTokens)
+			return Item{
+				Position: Position{Line: s.line},
+				What:     fmt.Sprintf("an expression has more than %d parts", maxOpenTokens),
+				Hint:     "give its parts names of their own",
+			}
 		}
 		if s.indentation > maxIndentation {
-			return s.line, fmt.Sprintf("a line is indented by more than %d columns", maxIndentation)
+			return Item{Position: Position{Line: s.line}, What: fmt.Sprintf("a line is indented by more than %d columns", maxIndentation)}
 		}
 	}
-	return 0, ""
+	return Item{}
+}
+
+// firstBadByte returns where text isn't UTF-8 or has a zero byte, or -1.
+func firstBadByte(text []byte) int {
+	if utf8.Valid(text) {
+		return bytes.IndexByte(text, 0)
+	}
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r == 0 || r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
 }
 
 type tokenScanner struct {

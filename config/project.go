@@ -27,8 +27,9 @@ var demo string
 // Demo returns the text of the built-in demo project, which is also what a new project starts from.
 func Demo() string { return demo }
 
-// Packages answers which packages of a Debian archive make up a request, dependencies included.
-// An error is taken for the project's fault, and reported at the place in the project that wants the packages.
+// Packages answers which packages of a Debian archive make up a request, dependencies included. A *debian.ResolveError is
+// the project's fault, and reported at the place in the project that wants the packages; after any other error Evaluate
+// returns that as it is.
 type Packages interface {
 	Resolve(ctx context.Context, r debian.Request) ([]debian.Package, error)
 }

@@ -332,6 +332,9 @@ func (c *call) systemPart(spec *derivations.SystemSpec, message string) part {
 	if strings.HasPrefix(message, "host name ") && c.value("host_name") != nil {
 		return part{argument: "host_name"}
 	}
+	if strings.HasPrefix(message, "kernel: ") {
+		return part{argument: "kernel"}
+	}
 	if strings.HasPrefix(message, "host name ") || strings.HasPrefix(message, "name ") {
 		return part{argument: "name"}
 	}

@@ -1,0 +1,205 @@
+package config_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nbuild/config"
+	"nbuild/debian"
+	"nbuild/internal/storepath"
+)
+
+const webSystem = `
+app = derivation("app", script = "true")
+_data = text_file("data", "see %s/share" % app)
+web = system(
+    name = "web",
+    host_name = "www",
+    packages = ["nginx", app],
+    files = {
+        "/etc/motd": "hello\n",
+        "/etc/app.conf": struct(text = "run %s/bin/app" % app, mode = "600", user = "www-data"),
+        "/etc/data": _data,
+        "/srv/site": source("src"),
+        "/etc/link": {"link": app + "/share"},
+    },
+    users = {
+        "ann": {"uid": 1005, "full_name": "Ann", "sudo": True, "authorized_keys": ["ssh-ed25519 AAAA ann@x"], "groups": ["adm"]},
+        "root": {"hashed_password": "$6$salt$hash"},
+    },
+    enable = ["nginx.service"],
+    mask = ["apt-daily.timer"],
+    kernel_params = ["panic=1"],
+    memory_size = 2048,
+)
+`
+
+func TestSystem(t *testing.T) {
+	p := project(t, map[string]string{"nbuild.star": webSystem, "src/index.html": "<p>"})
+	r, err := config.Evaluate(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, tg := range r.Targets {
+		got = append(got, fmt.Sprintf("%s %s %s", tg.Name, tg.Kind, tg.Derivation.Name()))
+	}
+	want := []string{"app derivation app", "web system system-web", "web.vm vm " + target(t, r, "web.vm").Derivation.Name()}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"web"}, r.Systems); diff != "" {
+		t.Errorf("systems (-want +got):\n%s", diff)
+	}
+	for _, alias := range []string{"vm", "web.vm"} {
+		if target(t, r, alias).Kind != config.KindVM {
+			t.Errorf("%s is no VM", alias)
+		}
+	}
+	for _, alias := range []string{"system", "web.system", "web"} {
+		if target(t, r, alias).Kind != config.KindSystem {
+			t.Errorf("%s is no system", alias)
+		}
+	}
+	for _, tg := range r.Targets {
+		if _, err := tg.Derivation.Resolve(anyPath); err != nil {
+			t.Errorf("resolve %s: %v", tg.Name, err)
+		}
+	}
+}
+
+// What the system's texts mention has to be among the inputs of the system itself, or it would be missing in its closure.
+func TestSystemRefersToWhatItsFilesMention(t *testing.T) {
+	r := evaluate(t, map[string]string{"nbuild.star": webSystem, "src/index.html": "<p>"})
+	app := target(t, r, "app").Derivation
+	var derivations, sources int
+	for _, in := range target(t, r, "web").Derivation.Inputs() {
+		if in.Derivation != nil && in.Derivation.ID() == app.ID() {
+			derivations++
+		}
+		if in.Source != "" {
+			sources++
+		}
+	}
+	if derivations == 0 || sources == 0 {
+		t.Errorf("the system has app %d times and sources %d times among its inputs", derivations, sources)
+	}
+}
+
+func TestSystemAsksForItsPackages(t *testing.T) {
+	p := project(t, map[string]string{"nbuild.star": `web = system("web", packages = ["nginx"], suite = "sid", recommends = True, kernel = "linux-image-6.1-amd64")`})
+	if _, err := config.Evaluate(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range p.Packages.(*archive).requests {
+		got = append(got, fmt.Sprintf("%s recommends=%t essential=%t %s", r.Suite, r.Recommends, r.Essential, first(r.Packages, "nginx", "linux-image-6.1-amd64", "squashfs-tools", "qemu-system-x86")))
+	}
+	want := []string{
+		"sid recommends=true essential=true nginx",
+		"sid recommends=false essential=false linux-image-6.1-amd64",
+		"trixie recommends=false essential=false squashfs-tools",
+		"trixie recommends=false essential=false qemu-system-x86",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+func first(list []string, wanted ...string) string {
+	for _, w := range wanted {
+		if slices.Contains(list, w) {
+			return w
+		}
+	}
+	return ""
+}
+
+// A changed host name may build the top layer, the system and the VM again, and nothing else.
+func TestHostNameChangesLittle(t *testing.T) {
+	inputs := func(host string) map[string]bool {
+		r := evaluateFile(t, fmt.Sprintf("web = system('web', host_name = %q)", host))
+		names := map[string]bool{}
+		for _, in := range target(t, r, "web").Derivation.Inputs() {
+			names[in.Derivation.Name()+" "+in.Derivation.ID().String()] = true
+		}
+		return names
+	}
+	a, b := inputs("a"), inputs("b")
+	for in := range a {
+		if !b[in] && !strings.HasPrefix(in, "top-layer-web ") {
+			t.Errorf("another host name changes %s", in)
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	p := project(t, nil)
+	p.Builtin = true
+	r, err := config.Evaluate(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"demo"}, r.Systems); diff != "" {
+		t.Errorf("systems (-want +got):\n%s", diff)
+	}
+	if at := target(t, r, "demo").Position.String(); !strings.HasPrefix(at, "demo.star:") {
+		t.Errorf("the demo is at %s", at)
+	}
+	if len(r.Reads.Files) > 0 {
+		t.Errorf("the built-in demo reads %v", r.Reads.Files)
+	}
+	// What is written out must be the same system.
+	written := evaluateFile(t, config.Demo())
+	if diff := cmp.Diff(ids(r), ids(written)); diff != "" {
+		t.Errorf("the demo as a file (-built in +file):\n%s", diff)
+	}
+}
+
+// unreachable is a Packages whose mirror does not answer.
+type unreachable struct{ calls int }
+
+var errUnreachable = errors.New("the mirror does not answer")
+
+func (u *unreachable) Resolve(context.Context, debian.Request) ([]debian.Package, error) {
+	u.calls++
+	return nil, fmt.Errorf("fetch index: %w", errUnreachable)
+}
+
+func TestMirrorsFaultIsNotTheProjects(t *testing.T) {
+	p := project(t, map[string]string{"nbuild.star": "web = system('web')\ndb = system('db')\n"})
+	mirror := &unreachable{}
+	p.Packages = mirror
+	_, err := config.Evaluate(t.Context(), p)
+	var wrong *config.Error
+	if !errors.Is(err, errUnreachable) || errors.As(err, &wrong) {
+		t.Errorf("error %v, want that of the mirror", err)
+	}
+	if mirror.calls != 1 {
+		t.Errorf("the mirror was asked %d times after it had failed", mirror.calls-1)
+	}
+}
+
+// readOnly is a Sources that takes nothing.
+type readOnly struct{}
+
+func (readOnly) AddSource(context.Context, string, string) (storepath.Path, error) {
+	return "", os.ErrPermission
+}
+
+func TestSourcesFaultIsNotTheProjects(t *testing.T) {
+	p := project(t, map[string]string{"nbuild.star": "a = tree('a', inputs = [source('x')])\n", "x": ""})
+	p.Sources = readOnly{}
+	_, err := config.Evaluate(t.Context(), p)
+	var wrong *config.Error
+	if !errors.Is(err, os.ErrPermission) || errors.As(err, &wrong) {
+		t.Errorf("error %v, want that of the store", err)
+	}
+}
