@@ -131,6 +131,9 @@ func median(times []time.Duration) time.Duration {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
+// shortest is how long a command must run for its peak memory to be seen: ten looks.
+const shortest = 100 * time.Millisecond
+
 // report prints the measurements of one case. The first is nbuild's; ratio says how many times as long as nbuild a peer
 // took.
 func report(w io.Writer, title, goal string, results []measurement) {
@@ -141,8 +144,11 @@ func report(w io.Writer, title, goal string, results []measurement) {
 			fmt.Fprintf(w, "  %-34s NOT MEASURED: %s\n", m.contender, m.skipped)
 			continue
 		}
-		fmt.Fprintf(w, "  %-34s %10s   min %s max %s, %d runs, %s", m.contender, round(median(m.times)),
-			round(slices.Min(m.times)), round(slices.Max(m.times)), len(m.times), mebibytes(m.peak))
+		fmt.Fprintf(w, "  %-34s %10s   min %s max %s, %d runs", m.contender, round(median(m.times)),
+			round(slices.Min(m.times)), round(slices.Max(m.times)), len(m.times))
+		if median(m.times) >= shortest {
+			fmt.Fprintf(w, ", %.0f MiB", float64(m.peak)/(1<<20))
+		}
 		if m.contender != results[0].contender && base > 0 {
 			fmt.Fprintf(w, ", %.2f × nbuild", float64(median(m.times))/float64(base))
 		}
@@ -160,5 +166,3 @@ func round(d time.Duration) time.Duration {
 	}
 	return d.Round(10 * time.Microsecond)
 }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }

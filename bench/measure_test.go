@@ -102,12 +102,14 @@ func TestReport(t *testing.T) {
 	report(&out, "case", "≤ 1 s", []measurement{
 		{contender: "nbuild", times: []time.Duration{2 * time.Second}, peak: 3 << 20},
 		{contender: "peer", times: []time.Duration{3 * time.Second, 5 * time.Second}, peak: 1 << 20},
+		{contender: "short", times: []time.Duration{20 * time.Millisecond}, peak: 1 << 20},
 		{contender: "absent", skipped: "not installed"},
 	})
 	want := `
 case (to reach: ≤ 1 s)
   nbuild                                     2s   min 2s max 2s, 1 runs, 3 MiB
   peer                                       4s   min 3s max 5s, 2 runs, 1 MiB, 2.00 × nbuild
+  short                                    20ms   min 20ms max 20ms, 1 runs, 0.01 × nbuild
   absent                             NOT MEASURED: not installed
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
