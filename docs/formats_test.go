@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nbuild/debian"
 	"nbuild/derivations"
 	"nbuild/internal/digest"
 	"nbuild/internal/owners"
@@ -91,6 +92,7 @@ func vectors(t *testing.T) map[string]string {
 
 		"trees":  treeVectors(),
 		"owners": string(ownersVector()),
+		"lock":   lockVector(t),
 	}
 }
 
@@ -154,6 +156,26 @@ func ownersVector() []byte {
 		{Kind: 'f', Mode: 0o4755, Path: "/usr/bin/sudo"},
 		{Kind: 'l', Mode: 0o777, UID: 1000, GID: 1000, Path: "/home/a link"},
 	})
+}
+
+// lockVector is what nbuild writes after it has read the lock of formats.md: the same, if the document is right.
+func lockVector(t *testing.T) string {
+	t.Helper()
+	for _, match := range block.FindAllStringSubmatch(readPage(t, "formats.md"), -1) {
+		if match[1] != "lock" {
+			continue
+		}
+		lock, err := debian.ParseLock([]byte(match[2]), "formats.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(lock.Packages()); got != 2 {
+			t.Errorf("the lock of formats.md has %d packages, want 2", got)
+		}
+		return string(lock.Bytes())
+	}
+	t.Fatal("formats.md has no lock")
+	return ""
 }
 
 // documentedContext is a line of the block of contexts.
