@@ -46,9 +46,7 @@ func (p *packages) readLock(anew bool) error {
 		refuse = "--offline was given"
 	}
 	if anew {
-		if lock, err = debian.ReadLock("/dev/null"); err != nil {
-			return err
-		}
+		lock = &debian.Lock{}
 	}
 	p.resolver = debian.NewResolver(debian.ResolverOptions{Lock: lock, Refuse: refuse, Open: p.open})
 	return nil
