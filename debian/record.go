@@ -13,6 +13,7 @@ type record struct {
 	name, version string // parts of text
 	text          string // the kept fields: for each the tag, the value, a newline
 	pocket        *pocket
+	essential     bool
 	next          int32 // the next record of the same name in the universe, -1 for none
 }
 
@@ -111,6 +112,7 @@ type recordBuilder struct {
 	text          []byte
 	keep          bool // whether a line that continues the field is kept
 	name, version span
+	essential     bool
 }
 
 type span struct{ from, to int }
@@ -136,6 +138,8 @@ func (b *recordBuilder) take(name, value []byte) {
 		b.name = at
 	case tagVersion:
 		b.version = at
+	case tagEssential:
+		b.essential = string(value) == "yes"
 	}
 }
 
@@ -143,10 +147,11 @@ func (b *recordBuilder) take(name, value []byte) {
 func (b *recordBuilder) record() (rec record, reason string) {
 	text := string(b.text)
 	rec = record{
-		name:    text[b.name.from:b.name.to],
-		version: text[b.version.from:b.version.to],
-		text:    text,
-		next:    -1,
+		name:      text[b.name.from:b.name.to],
+		version:   text[b.version.from:b.version.to],
+		text:      text,
+		essential: b.essential,
+		next:      -1,
 	}
 	*b = recordBuilder{text: b.text[:0]}
 	if !isPackageName(rec.name) {
@@ -170,8 +175,6 @@ func (r *record) field(tag byte) string {
 	return ""
 }
 
-func (r *record) essential() bool { return r.field(tagEssential) == "yes" }
-
 // groups parses the dependency field of a tag.
 func (r *record) groups(tag byte) ([]group, error) {
 	groups, err := parseGroups(r.field(tag))
@@ -191,7 +194,7 @@ func (r *record) asPackage() (Package, error) {
 		Path:         r.field(tagFilename),
 		SHA256:       r.field(tagSHA256),
 		MultiArch:    r.field(tagMultiArch),
-		Essential:    r.essential(),
+		Essential:    r.essential,
 		Priority:     r.field(tagPriority),
 	}
 	var err error

@@ -39,6 +39,9 @@ func (e *ResolveError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// IsInput tells that the request is to blame, not nbuild.
+func (e *ResolveError) IsInput() bool { return true }
+
 // maxFaults bounds how many faults of a request are looked for.
 const maxFaults = 10
 

@@ -179,3 +179,6 @@ func (e *LockedError) Error() string {
 	}
 	return fmt.Sprintf("resolve packages of %s: the lock lacks %s, and %s; run nbuild lock", e.Request.Suite, lacks, e.Reason)
 }
+
+// IsInput tells that the project and its lock are to blame, not nbuild.
+func (e *LockedError) IsInput() bool { return true }

@@ -184,7 +184,7 @@ func (r *record) matchesArch(qualifier string) bool {
 
 // standing orders records that provide the same, the lowest first.
 func (r *record) standing() int {
-	if r.essential() {
+	if r.essential {
 		return 0
 	}
 	priorities := []string{"required", "important", "standard", "optional"}

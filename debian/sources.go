@@ -60,8 +60,25 @@ type SourceOptions struct {
 	Root string
 }
 
-// FindSources finds the mirrors and keyrings to use. It reads files, but no network.
+// A SourceError says that there is no mirror or keyring, or that what names them can't be read.
+type SourceError struct{ err error }
+
+// Error says what was looked at and what to do.
+func (e *SourceError) Error() string { return e.err.Error() }
+
+// IsInput tells that the machine's or the project's settings are to blame, not nbuild.
+func (e *SourceError) IsInput() bool { return true }
+
+// FindSources finds the mirrors and keyrings to use. It reads files, but no network. Its errors are *SourceError.
 func FindSources(o SourceOptions) (*Sources, error) {
+	s, err := findSources(o)
+	if err != nil {
+		return nil, &SourceError{err}
+	}
+	return s, nil
+}
+
+func findSources(o SourceOptions) (*Sources, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}

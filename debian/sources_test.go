@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -219,8 +220,9 @@ func TestFindSourcesRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := FindSources(SourceOptions{Root: machine(t, test.files), Getenv: func(name string) string { return test.environment[name] }})
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("FindSources = %v, want %q", err, test.want)
+			var wrong *SourceError
+			if !errors.As(err, &wrong) || !wrong.IsInput() || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("FindSources = %v, want a SourceError with %q", err, test.want)
 			}
 		})
 	}

@@ -131,7 +131,7 @@ func (u *universe) essentials() []string {
 	var names []string
 	for i := range u.records {
 		r := &u.records[i]
-		if r.essential() && u.names[r.name] == int32(i) {
+		if r.essential && u.names[r.name] == int32(i) {
 			names = append(names, r.name)
 		}
 	}
