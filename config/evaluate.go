@@ -323,9 +323,6 @@ func (ev *evaluator) callPosition() Position {
 	return ev.position(ev.thread.CallFrame(1).Pos)
 }
 
-// addInput makes in known by the hash part that stands for it in texts.
-func (ev *evaluator) addInput(hash string, in derivations.Input) { ev.inputs[hash] = in }
-
 // storeName makes a store object's name of a file's name: what may not stand in it becomes "-".
 func storeName(name string) string {
 	name = strings.TrimLeft(name, ".")

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestErrorSortsAndShowsEachItemOnce(t *testing.T) {
+	at := func(line, column int) Position { return Position{"nbuild.star", line, column} }
+	err := newError(
+		Item{Position: at(10, 1), What: "third"},
+		Item{Position: at(9, 2), What: "second", Hint: "do this", Callers: []Position{at(20, 3)}},
+		Item{Position: at(9, 1), What: "first"},
+		Item{Position: at(10, 1), What: "third"},
+		Item{What: "without a place"},
+		Item{Position: Position{File: "lib.star"}, What: "in another file"},
+	)
+	want := `without a place
+lib.star: in another file
+nbuild.star:9:1: first
+nbuild.star:9:2: second; do this
+	called at nbuild.star:20:3
+nbuild.star:10:1: third`
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A file's name may be anything; the store object made of it may not.
+func TestStoreName(t *testing.T) {
+	tests := []struct{ file, want string }{
+		{"hello-1.0.tar.gz", "hello-1.0.tar.gz"},
+		{".config", "config"},
+		{"a b/ä", "a-b--"},
+		{"...", "source"},
+		{"", "source"},
+	}
+	for _, test := range tests {
+		if got := storeName(test.file); got != test.want {
+			t.Errorf("storeName(%q) = %q, want %q", test.file, got, test.want)
+		}
+	}
+}
+
+func TestArchiveName(t *testing.T) {
+	tests := []struct{ file, want string }{
+		{"hello-1.0.tar.gz", "hello-1.0"},
+		{"hello-1.0.tar.zst", "hello-1.0"},
+		{"hello.tgz", "hello"},
+		{"hello_1_amd64.deb", "hello_1_amd64"},
+		{".tar", ".tar"},
+		{"hello", "hello"},
+	}
+	for _, test := range tests {
+		if got := archiveName(test.file); got != test.want {
+			t.Errorf("archiveName(%q) = %q, want %q", test.file, got, test.want)
+		}
+	}
+}
+
+func TestPackageNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"gcc": true, "g++": true, "libc6-dev": true, "0ad": true, "gcc=4:14.2.0-1": true, "lib~x": false,
+		"": false, "a": false, "GCC": false, "-x": false, "a b": false, "gcc=": false, "gcc=1 2": false, "../x": false,
+	} {
+		if got := isPackageName(name); got != want {
+			t.Errorf("isPackageName(%q) = %t", name, got)
+		}
+	}
+}
