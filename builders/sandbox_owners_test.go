@@ -267,8 +267,10 @@ d 2775 0 9 /var/mail
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"", "/etc", "/etc/conf", "/lib", "/proc", "/tmp", "/tmp/kept", "/usr", "/usr/lib", "/usr/lib/data", "/usr/lib/made",
-		"/usr/lib/shadow", "/usr/probe", "/var", "/var/lib", "/var/mail"}
+	want := []string{
+		"", "/etc", "/etc/conf", "/lib", "/proc", "/tmp", "/tmp/kept", "/usr", "/usr/lib", "/usr/lib/data", "/usr/lib/made",
+		"/usr/lib/shadow", "/usr/probe", "/var", "/var/lib", "/var/mail",
+	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("tree (-want +got):\n%s", diff)
 	}

@@ -127,9 +127,11 @@ func TestSandboxShowsOnlyInputs(t *testing.T) {
 		},
 		root: root, inputs: inputs, files: map[string]string{"dir/script": "script", "dir2/deep/er": ""},
 	}.mustRun(t)
-	want := []string{"/", "/bin", "/build", "/build/closure", "/build/dir", "/build/dir/script", "/build/dir2",
+	want := []string{
+		"/", "/bin", "/build", "/build/closure", "/build/dir", "/build/dir/script", "/build/dir2",
 		"/build/dir2/deep", "/build/dir2/deep/er", "/dev", "/etc", "/etc/group", "/etc/hosts", "/etc/link", "/etc/passwd",
-		"/etc/sub", "/etc/sub/x", "/nbuild", "/nbuild/closure"}
+		"/etc/sub", "/etc/sub/x", "/nbuild", "/nbuild/closure",
+	}
 	for _, slot := range []string{"file", "folder", "link", "probe", "root"} {
 		want = append(want, "/nbuild/closure/"+slot)
 	}
@@ -139,8 +141,10 @@ func TestSandboxShowsOnlyInputs(t *testing.T) {
 		objects = append(objects, string(testPath(slot)))
 	}
 	objects = append(objects, string(testPath("folder"))+"/a", string(testPath("folder"))+"/a/b")
-	for _, name := range []string{"", "/bin", "/etc", "/readme", "/tmp", "/dev", "/usr", "/etc/passwd", "/etc/sub", "/etc/sub/x",
-		"/etc/link", "/tmp/hidden", "/dev/hidden", "/usr/bin", "/usr/bin/tool"} {
+	for _, name := range []string{
+		"", "/bin", "/etc", "/readme", "/tmp", "/dev", "/usr", "/etc/passwd", "/etc/sub", "/etc/sub/x",
+		"/etc/link", "/tmp/hidden", "/dev/hidden", "/usr/bin", "/usr/bin/tool",
+	} {
 		objects = append(objects, string(testPath("root"))+name)
 	}
 	slices.SortFunc(objects, func(a, b string) int {

@@ -328,18 +328,33 @@ func TestLoadGivesUp(t *testing.T) {
 		want       []string // parts of the error
 		tries      int      // requests of the faulty path; by hash and by name count
 	}{
-		{"no Release", release, func(map[string][]byte) http.HandlerFunc { return status(404) },
-			[]string{"fetch dists/trixie/InRelease from http://", "/debian: not found (404 Not Found)"}, 1},
-		{"no index", index, func(map[string][]byte) http.HandlerFunc { return status(404) },
-			[]string{"fetch dists/trixie/main/binary-amd64/Packages.zst from http://", "not found (404 Not Found)"}, 2},
-		{"forbidden", release, func(map[string][]byte) http.HandlerFunc { return status(403) },
-			[]string{"fetch dists/trixie/InRelease from http://", "refused: 403 Forbidden"}, 1},
-		{"always 500", release, func(map[string][]byte) http.HandlerFunc { return status(500) },
-			[]string{"fetch dists/trixie/InRelease from http://", "500 Internal Server Error (4 attempts)"}, 4},
+		{
+			"no Release", release, func(map[string][]byte) http.HandlerFunc { return status(404) },
+			[]string{"fetch dists/trixie/InRelease from http://", "/debian: not found (404 Not Found)"},
+			1,
+		},
+		{
+			"no index", index, func(map[string][]byte) http.HandlerFunc { return status(404) },
+			[]string{"fetch dists/trixie/main/binary-amd64/Packages.zst from http://", "not found (404 Not Found)"},
+			2,
+		},
+		{
+			"forbidden", release, func(map[string][]byte) http.HandlerFunc { return status(403) },
+			[]string{"fetch dists/trixie/InRelease from http://", "refused: 403 Forbidden"},
+			1,
+		},
+		{
+			"always 500", release, func(map[string][]byte) http.HandlerFunc { return status(500) },
+			[]string{"fetch dists/trixie/InRelease from http://", "500 Internal Server Error (4 attempts)"},
+			4,
+		},
 		{"always reset", index, reset, []string{"main/binary-amd64/by-hash/SHA256/", "the server broke the connection (4 attempts)"}, 4},
 		{"always stalls", release, stall, []string{"InRelease from http://", "no data for 100ms (4 attempts)"}, 4},
-		{"damaged index", index, func(files map[string][]byte) http.HandlerFunc { return changed(files, flip) },
-			[]string{"its SHA-256 digest is ", ", but the Release file says "}, 1},
+		{
+			"damaged index", index, func(files map[string][]byte) http.HandlerFunc { return changed(files, flip) },
+			[]string{"its SHA-256 digest is ", ", but the Release file says "},
+			1,
+		},
 		{"long index", index, func(files map[string][]byte) http.HandlerFunc {
 			return changed(files, func(b []byte) []byte { return append(b, 0) })
 		}, []string{"it is longer than the"}, 1},
@@ -413,8 +428,10 @@ func TestLoadChecksTheRelease(t *testing.T) {
 		change func(a *testarchive.Archive)
 		want   string
 	}{
-		{"expired", func(a *testarchive.Archive) { a.ValidUntil = today().Add(-24 * time.Hour) },
-			"it expired on 2026-05-03; the mirror is out of date (or this machine's clock is wrong): use another mirror"},
+		{
+			"expired", func(a *testarchive.Archive) { a.ValidUntil = today().Add(-24 * time.Hour) },
+			"it expired on 2026-05-03; the mirror is out of date (or this machine's clock is wrong): use another mirror",
+		},
 		{"from the future", func(a *testarchive.Archive) { a.Date = today().Add(25 * time.Hour) }, "the signature by key"},
 		{"dated in the future", func(a *testarchive.Archive) { a.Edit = replace("04 May 2026", "06 May 2026") }, "it is from the future (2026-05-06)"},
 		{"bad date", func(a *testarchive.Archive) { a.Edit = replace(" 2026 ", " 20x6 ") }, "read its Date: "},

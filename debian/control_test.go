@@ -183,8 +183,16 @@ func TestRelationAccepts(t *testing.T) {
 		want    bool
 	}{
 		{"", "9", true},
-		{"<<", "1", true}, {"<<", "2", false}, {"<=", "2", true}, {"<=", "2.1", false}, {"=", "2", true}, {"=", "2-1", false},
-		{">=", "2", true}, {">=", "2~", false}, {">>", "2", false}, {">>", "2+b1", true},
+		{"<<", "1", true},
+		{"<<", "2", false},
+		{"<=", "2", true},
+		{"<=", "2.1", false},
+		{"=", "2", true},
+		{"=", "2-1", false},
+		{">=", "2", true},
+		{">=", "2~", false},
+		{">>", "2", false},
+		{">>", "2+b1", true},
 	}
 	for _, test := range tests {
 		if got := (relation{"a", "", test.op, "2"}).accepts(test.version); got != test.want {

@@ -56,30 +56,42 @@ func TestResolve(t *testing.T) {
 		names    string
 		want     string
 	}{
-		{name: "chain, both fields", packages: []string{"a; Pre-Depends: b; Depends: c", "b; Depends: d", "c", "d", "e"}, names: "a",
-			want: "a 1, b 1, c 1, d 1"},
+		{
+			name: "chain, both fields", packages: []string{"a; Pre-Depends: b; Depends: c", "b; Depends: d", "c", "d", "e"}, names: "a",
+			want: "a 1, b 1, c 1, d 1",
+		},
 		{name: "circle", packages: []string{"a; Depends: b", "b; Depends: a"}, names: "b", want: "a 1, b 1"},
 		{name: "highest version", packages: []string{"a 1", "a 1:0", "a 2"}, names: "a", want: "a 1:0"},
 		{name: "version asked for", packages: []string{"a 1; Depends: b (= 1)", "a 2", "b 2", "b 1"}, names: "a=1 b=1", want: "a 1, b 1"},
 		{name: "first alternative", packages: []string{"a; Depends: b | c", "b", "c"}, names: "a", want: "a 1, b 1"},
 		{name: "alternative that is there already", packages: []string{"a; Depends: b | c", "b", "c"}, names: "a c", want: "a 1, c 1"},
-		{name: "alternative that another needs", packages: []string{"a; Depends: b | c", "b", "c", "z; Depends: y", "y; Depends: c"}, names: "a z",
-			want: "a 1, c 1, y 1, z 1"},
+		{
+			name: "alternative that another needs", packages: []string{"a; Depends: b | c", "b", "c", "z; Depends: y", "y; Depends: c"}, names: "a z",
+			want: "a 1, c 1, y 1, z 1",
+		},
 		{name: "missing alternative", packages: []string{"a; Depends: b | c", "c"}, names: "a", want: "a 1, c 1"},
 		{name: "version of an alternative", packages: []string{"a; Depends: b (>= 2) | c", "b 1", "c"}, names: "a", want: "a 1, c 1"},
 		{name: "virtual package", packages: []string{"a; Depends: mta", "exim; Provides: mta"}, names: "a", want: "a 1, exim 1"},
 		{name: "real before virtual", packages: []string{"a; Depends: awk", "mawk; Provides: awk", "awk"}, names: "a", want: "a 1, awk 1"},
-		{name: "provider by priority", packages: []string{"a; Depends: awk", "mawk; Provides: awk; Priority: required", "gawk; Provides: awk; Priority: optional"},
-			names: "a", want: "a 1, mawk 1"},
-		{name: "essential provider", packages: []string{"a; Depends: awk", "mawk; Provides: awk; Priority: required", "gawk; Provides: awk; Essential: yes"},
-			names: "a", want: "a 1, gawk 1"},
-		{name: "provided version", packages: []string{"a; Depends: abi (>= 2)", "x; Provides: abi (= 1)", "y; Provides: abi (= 2)", "z; Provides: abi"},
-			names: "a", want: "a 1, y 1"},
+		{
+			name: "provider by priority", packages: []string{"a; Depends: awk", "mawk; Provides: awk; Priority: required", "gawk; Provides: awk; Priority: optional"},
+			names: "a", want: "a 1, mawk 1",
+		},
+		{
+			name: "essential provider", packages: []string{"a; Depends: awk", "mawk; Provides: awk; Priority: required", "gawk; Provides: awk; Essential: yes"},
+			names: "a", want: "a 1, gawk 1",
+		},
+		{
+			name: "provided version", packages: []string{"a; Depends: abi (>= 2)", "x; Provides: abi (= 1)", "y; Provides: abi (= 2)", "z; Provides: abi"},
+			names: "a", want: "a 1, y 1",
+		},
 		{name: "asked for by the name of what it provides", packages: []string{"x; Provides: v"}, names: "v", want: "x 1"},
 		{name: "provided by an old version alone", packages: []string{"a; Depends: v | w", "x 1; Provides: v", "x 2", "w"}, names: "a", want: "a 1, w 1"},
 		{name: "conflict with an alternative", packages: []string{"a; Depends: b | c", "b; Conflicts: d", "c", "d"}, names: "a d", want: "a 1, c 1, d 1"},
-		{name: "conflict with what an alternative needs", packages: []string{"a; Depends: b | c", "b; Depends: e", "c", "e; Conflicts: a"}, names: "a",
-			want: "a 1, c 1"},
+		{
+			name: "conflict with what an alternative needs", packages: []string{"a; Depends: b | c", "b; Depends: e", "c", "e; Conflicts: a"}, names: "a",
+			want: "a 1, c 1",
+		},
 		{name: "break of an old version only", packages: []string{"a; Breaks: b (<< 2)", "b 2"}, names: "a b", want: "a 1, b 2"},
 		{name: "conflict with oneself", packages: []string{"exim; Provides: mta; Conflicts: mta"}, names: "exim", want: "exim 1"},
 		{name: "choices that depend on one another", packages: []string{
@@ -90,12 +102,18 @@ func TestResolve(t *testing.T) {
 		{name: "our architecture", packages: []string{"a; Depends: b:amd64; Conflicts: b:i386", "b"}, names: "a", want: "a 1, b 1"},
 		{name: "another architecture", packages: []string{"a; Depends: b:i386 | c", "b", "c"}, names: "a", want: "a 1, c 1"},
 		{name: "no recommendations", packages: []string{"a; Recommends: b", "b"}, names: "a", want: "a 1"},
-		{name: "recommendations", packages: []string{"a; Recommends: b | c, missing, d", "b", "c", "d; Conflicts: a"},
-			request: Request{Recommends: true}, names: "a c", want: "a 1, c 1"},
-		{name: "recommendation that can't be had", packages: []string{"a; Recommends: b", "b; Depends: missing"}, request: Request{Recommends: true},
-			names: "a", want: "a 1"},
-		{name: "essential", packages: []string{"a", "dpkg; Essential: yes; Pre-Depends: tar", "tar", "old 1; Essential: yes", "old 2"},
-			request: Request{Essential: true}, names: "a", want: "a 1, dpkg 1, tar 1"},
+		{
+			name: "recommendations", packages: []string{"a; Recommends: b | c, missing, d", "b", "c", "d; Conflicts: a"},
+			request: Request{Recommends: true}, names: "a c", want: "a 1, c 1",
+		},
+		{
+			name: "recommendation that can't be had", packages: []string{"a; Recommends: b", "b; Depends: missing"}, request: Request{Recommends: true},
+			names: "a", want: "a 1",
+		},
+		{
+			name: "essential", packages: []string{"a", "dpkg; Essential: yes; Pre-Depends: tar", "tar", "old 1; Essential: yes", "old 2"},
+			request: Request{Essential: true}, names: "a", want: "a 1, dpkg 1, tar 1",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -120,29 +138,65 @@ func TestResolveRefuses(t *testing.T) {
 		names    string
 		want     []string
 	}{
-		{"unknown", []string{"qemu-system-x86", "qemu-systemd-x86", "bash"}, "qemu-systm-x86 zzz",
-			[]string{"there is no package qemu-systm-x86; the nearest names are qemu-system-x86, qemu-systemd-x86", "there is no package zzz"}},
-		{"virtual", []string{"exim; Provides: mta", "postfix; Provides: mta", "old 1; Provides: mta", "old 2"}, "mta",
-			[]string{"mta is a virtual package; choose one of those that provide it: exim, postfix"}},
+		{
+			"unknown",
+			[]string{"qemu-system-x86", "qemu-systemd-x86", "bash"},
+			"qemu-systm-x86 zzz",
+			[]string{"there is no package qemu-systm-x86; the nearest names are qemu-system-x86, qemu-systemd-x86", "there is no package zzz"},
+		},
+		{
+			"virtual",
+			[]string{"exim; Provides: mta", "postfix; Provides: mta", "old 1; Provides: mta", "old 2"},
+			"mta",
+			[]string{"mta is a virtual package; choose one of those that provide it: exim, postfix"},
+		},
 		{"version", []string{"a 1", "a 2"}, "a=3", []string{"a has no version 3; the archive has 2, 1"}},
 		{"two versions", []string{"a 1", "a 2"}, "a=1 a=2", []string{"a is asked for in two versions, 1 and 2"}},
-		{"missing dependency", []string{"a; Depends: b", "b 3; Depends: c (>= 2) | d", "c 1"}, "a",
-			[]string{"a 1 (asked for) -> b 3 -> Depends: c (>= 2) | d: the archive has only c 1; the archive has no package d"}},
-		{"missing version of a virtual package", []string{"a; Depends: v (>= 2)", "b; Provides: v (= 1)"}, "a",
-			[]string{"a 1 (asked for) -> Depends: v (>= 2): the archive has only b 1, which provides v 1"}},
-		{"conflict", []string{"a; Depends: x", "x 2; Breaks: y (<< 3)", "b; Depends: y", "y 1"}, "a b",
-			[]string{"b 1 (asked for) -> Depends: y: x 2 breaks y (<< 3), and x is wanted: a 1 (asked for) -> x 2"}},
-		{"conflict declared by the later", []string{"a", "b; Conflicts: a"}, "a b",
-			[]string{"b (asked for) can't be chosen: b 1 conflicts with a, and a is wanted: a 1 (asked for)"}},
-		{"conflict through a virtual package", []string{"exim; Provides: mta", "postfix; Provides: mta; Conflicts: mta"}, "exim postfix",
-			[]string{"postfix (asked for) can't be chosen: postfix 1 conflicts with mta, which exim 1 provides, and exim is wanted: exim 1 (asked for)"}},
-		{"several at once", []string{"a; Depends: missing", "b; Depends: gone", "c"}, "a b c",
+		{
+			"missing dependency",
+			[]string{"a; Depends: b", "b 3; Depends: c (>= 2) | d", "c 1"},
+			"a",
+			[]string{"a 1 (asked for) -> b 3 -> Depends: c (>= 2) | d: the archive has only c 1; the archive has no package d"},
+		},
+		{
+			"missing version of a virtual package",
+			[]string{"a; Depends: v (>= 2)", "b; Provides: v (= 1)"},
+			"a",
+			[]string{"a 1 (asked for) -> Depends: v (>= 2): the archive has only b 1, which provides v 1"},
+		},
+		{
+			"conflict",
+			[]string{"a; Depends: x", "x 2; Breaks: y (<< 3)", "b; Depends: y", "y 1"},
+			"a b",
+			[]string{"b 1 (asked for) -> Depends: y: x 2 breaks y (<< 3), and x is wanted: a 1 (asked for) -> x 2"},
+		},
+		{
+			"conflict declared by the later",
+			[]string{"a", "b; Conflicts: a"},
+			"a b",
+			[]string{"b (asked for) can't be chosen: b 1 conflicts with a, and a is wanted: a 1 (asked for)"},
+		},
+		{
+			"conflict through a virtual package",
+			[]string{"exim; Provides: mta", "postfix; Provides: mta; Conflicts: mta"},
+			"exim postfix",
+			[]string{"postfix (asked for) can't be chosen: postfix 1 conflicts with mta, which exim 1 provides, and exim is wanted: exim 1 (asked for)"},
+		},
+		{
+			"several at once",
+			[]string{"a; Depends: missing", "b; Depends: gone", "c"},
+			"a b c",
 			[]string{
 				"a 1 (asked for) -> Depends: missing: the archive has no package missing",
 				"b 1 (asked for) -> Depends: gone: the archive has no package gone",
-			}},
-		{"every alternative fails", []string{"a; Depends: b | c", "b; Depends: missing", "c; Conflicts: a"}, "a",
-			[]string{"a 1 (asked for) -> b 1 -> Depends: missing: the archive has no package missing"}},
+			},
+		},
+		{
+			"every alternative fails",
+			[]string{"a; Depends: b | c", "b; Depends: missing", "c; Conflicts: a"},
+			"a",
+			[]string{"a 1 (asked for) -> b 1 -> Depends: missing: the archive has no package missing"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -330,8 +384,15 @@ func TestDistance(t *testing.T) {
 		a, b        string
 		limit, want int
 	}{
-		{"", "", 2, 0}, {"bash", "bash", 2, 0}, {"bash", "bsah", 2, 1}, {"bash", "bas", 2, 1}, {"bash", "dash", 2, 1},
-		{"bash", "zsh", 2, 2}, {"bash", "coreutils", 3, 4}, {"kitten", "sitting", 3, 3}, {"kitten", "sitting", 2, 3},
+		{"", "", 2, 0},
+		{"bash", "bash", 2, 0},
+		{"bash", "bsah", 2, 1},
+		{"bash", "bas", 2, 1},
+		{"bash", "dash", 2, 1},
+		{"bash", "zsh", 2, 2},
+		{"bash", "coreutils", 3, 4},
+		{"kitten", "sitting", 3, 3},
+		{"kitten", "sitting", 2, 3},
 	}
 	for _, test := range tests {
 		if got := distance(test.a, test.b, test.limit); got != test.want {

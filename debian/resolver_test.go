@@ -153,10 +153,16 @@ func TestResolverRefuses(t *testing.T) {
 		request Request
 		want    string
 	}{
-		{"new package", Request{Suite: "trixie", Packages: []string{"curl", "bash"}},
-			"resolve packages of trixie: the lock lacks curl, and --locked was given; run nbuild lock"},
-		{"new set of known packages", Request{Suite: "trixie", Packages: []string{"bash", "libc6"}},
-			"resolve packages of trixie: the lock lacks the set of bash, libc6, and --locked was given; run nbuild lock"},
+		{
+			"new package",
+			Request{Suite: "trixie", Packages: []string{"curl", "bash"}},
+			"resolve packages of trixie: the lock lacks curl, and --locked was given; run nbuild lock",
+		},
+		{
+			"new set of known packages",
+			Request{Suite: "trixie", Packages: []string{"bash", "libc6"}},
+			"resolve packages of trixie: the lock lacks the set of bash, libc6, and --locked was given; run nbuild lock",
+		},
 		{"new suite", Request{Suite: "forky", Packages: []string{"bash"}}, "the lock lacks bash, and"},
 	}
 	for _, test := range tests {

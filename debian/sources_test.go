@@ -206,8 +206,12 @@ func TestFindSourcesRefuses(t *testing.T) {
 		{"Ubuntu", map[string]string{
 			"etc/apt/sources.list": "deb http://archive.example/ubuntu noble main\n", "etc/os-release": "ID=ubuntu\nVERSION_CODENAME=noble\n",
 		}, nil, "find a Debian mirror: none"},
-		{"no keyring", map[string]string{"etc/apt/sources.list.d/debian.sources": debianSources}, nil,
-			"find the Debian archive's keyring: no such file (looked at /usr/share/keyrings/debian-archive-keyring.gpg"},
+		{
+			"no keyring",
+			map[string]string{"etc/apt/sources.list.d/debian.sources": debianSources},
+			nil,
+			"find the Debian archive's keyring: no such file (looked at /usr/share/keyrings/debian-archive-keyring.gpg",
+		},
 		{"keyring missing", nil, map[string]string{MirrorVariable: "http://a.example/debian", KeyringVariable: "/nowhere/k.gpg"}, "read keyring: open /nowhere/k.gpg: no such file"},
 		{"bad URL", nil, map[string]string{MirrorVariable: "deb.example/debian"}, `read NBUILD_DEBIAN_MIRROR: "deb.example/debian" is not a URL of http, https or file`},
 		{"three URLs", nil, map[string]string{MirrorVariable: "http://a http://b http://c"}, "more than two URLs"},

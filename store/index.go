@@ -59,7 +59,7 @@ func openIndex(file, objects string) (*index, error) {
 
 // openConn opens a connection. What it sets costs nothing; the journal's mode is a property of the file.
 func openConn(file string) (*sqlite.Conn, error) {
-	conn, err := sqlite.OpenConn(file, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenNoMutex)
+	conn, err := sqlite.OpenConn(file, sqlite.OpenReadWrite|sqlite.OpenCreate)
 	if err != nil {
 		return nil, err
 	}

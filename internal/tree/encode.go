@@ -14,10 +14,10 @@ const (
 	directorySymlinks    = 3<<3 | 2
 	nodeName             = 1<<3 | 2
 	nodeDigest           = 2<<3 | 2
-	fileExecutable       = 4<<3 | 0
+	fileExecutable       = 4 << 3
 	symlinkTarget        = 2<<3 | 2
 	digestHash           = 1<<3 | 2
-	digestSize           = 2<<3 | 0
+	digestSize           = 2 << 3
 )
 
 // encode returns the Directory message of a folder with these entries, which must be sorted by name.
