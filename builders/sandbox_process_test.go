@@ -77,7 +77,7 @@ func TestSandboxCancel(t *testing.T) {
 			go func() { done <- (&Sandbox{grace: test.grace}).Build(ctx, r) }()
 			<-log.seen
 			if len(processesWith(t, marker)) == 0 {
-				t.Fatal("the build's processes are not to be seen, so their end would not be either")
+				t.Fatalf("the build's processes are not to be seen, so their end would not be either; log:\n%s", log)
 			}
 			start, cause := time.Now(), errors.New("enough")
 			cancel(cause)

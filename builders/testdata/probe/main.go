@@ -73,7 +73,7 @@ func operations() map[string]func([]string) error {
 		"int80":       func(a []string) error { return syscall.Errno(-int80(uint32(number(a[0], 10)), 0, 0, 0)) },
 		"dial":        dial,
 		"tree":        tree,
-		"wait":        func([]string) error { select {} },
+		"wait":        wait,
 		"stubborn":    stubborn,
 		"ids":         ids,
 		"spawn":       spawn,
