@@ -179,7 +179,8 @@ func tarOf(files []File) ([]byte, error) {
 			err = writeEntry(w, f)
 		}
 	}
-	return b.Bytes(), errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close()) // Writes the end of the archive, without which tar refuses it.
+	return b.Bytes(), err
 }
 
 func writeEntry(w *tar.Writer, f File) error {
