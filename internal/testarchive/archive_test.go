@@ -114,7 +114,7 @@ func TestDebHoldsWhatIsDescribed(t *testing.T) {
 		"755 0:0 ./usr/bin/",
 		"4755 0:0 ./usr/bin/sudo binary",
 		"777 0:0 ./usr/bin/sudoedit sudo",
-		"644 0:0 ./usr/bin/su ./usr/bin/sudo",
+		"4755 0:0 ./usr/bin/su ./usr/bin/sudo",
 		"755 0:0 ./etc/",
 		"440 0:42 ./etc/sudoers root",
 		"755 0:0 ./var/",

@@ -38,7 +38,7 @@ type File struct {
 	Path     string // absolute; with a slash at the end it is a folder
 	Content  string
 	Link     string // the target of a symlink, when it is one
-	HardLink string // the absolute path of an earlier file, when it is another name of that
+	HardLink string // the absolute path of an earlier file, when it is another name of that, with the same mode and owner
 	Mode     int64  // permissions with setuid and the like; 0 means 0644, of folders 0755
 	UID, GID int
 }
@@ -174,10 +174,16 @@ func tarOf(files []File) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	err := w.WriteHeader(&tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: mtime(), Uname: "root", Gname: "root", Format: tar.FormatGNU})
+	written := map[string]File{}
 	for _, f := range files {
+		if first, ok := written[f.HardLink]; ok {
+			// dpkg gives the file the mode and owner of the last of its names.
+			f.Mode, f.UID, f.GID = first.Mode, first.UID, first.GID
+		}
 		if err == nil {
 			err = writeEntry(w, f)
 		}
+		written[f.Path] = f
 	}
 	err = errors.Join(err, w.Close()) // Writes the end of the archive, without which tar refuses it.
 	return b.Bytes(), err
