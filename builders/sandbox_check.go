@@ -65,8 +65,8 @@ func explainRefusal(doing string, err error) error {
 	switch errno {
 	case syscall.EPERM, syscall.EACCES, syscall.ENOSPC, syscall.EUSERS, syscall.EINVAL, syscall.ENOSYS:
 		reason := refusalReason(errno, os.Geteuid() == 0, readSetting)
-		if reason == "" && errno != syscall.EPERM && errno != syscall.EACCES {
-			break // A full disk, say.
+		if reason == "" && errno != syscall.EPERM {
+			break // A full disk, say, or a store below a folder of somebody else.
 		}
 		return &EnvironmentError{Doing: doing, Reason: reason, Err: errno}
 	}

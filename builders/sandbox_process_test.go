@@ -287,20 +287,24 @@ func TestRefusalReason(t *testing.T) {
 	}{
 		{"no support", syscall.EINVAL, false, map[string]string{"self/ns/user": ""}, "the kernel has no user namespaces; it needs CONFIG_USER_NS"},
 		{
-			"Debian's switch", syscall.EPERM, false, map[string]string{"sys/kernel/unprivileged_userns_clone": "0"},
+			"Debian's switch", syscall.EPERM, false,
+			map[string]string{"sys/kernel/unprivileged_userns_clone": "0"},
 			"user namespaces are for root only; allow them with: sysctl -w kernel.unprivileged_userns_clone=1",
 		},
 		{"Debian's switch and root", syscall.EPERM, true, map[string]string{"sys/kernel/unprivileged_userns_clone": "0"}, ""},
 		{
-			"Ubuntu's switch", syscall.EACCES, false, map[string]string{"sys/kernel/apparmor_restrict_unprivileged_userns": "1"},
+			"Ubuntu's switch", syscall.EACCES, false,
+			map[string]string{"sys/kernel/apparmor_restrict_unprivileged_userns": "1"},
 			"AppArmor restricts user namespaces; allow them with: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
 		},
 		{
-			"limit of another kind", syscall.ENOSPC, false, map[string]string{"sys/user/max_pid_namespaces": "0"},
+			"limit of another kind", syscall.ENOSPC, false,
+			map[string]string{"sys/user/max_pid_namespaces": "0"},
 			"pid namespaces are turned off; allow them with: sysctl -w user.max_pid_namespaces=15000",
 		},
 		{
-			"container", syscall.EPERM, true, map[string]string{"self/status": "Name:\tnbuild\nSeccomp:\t2\n"},
+			"container", syscall.EPERM, true,
+			map[string]string{"self/status": "Name:\tnbuild\nSeccomp:\t2\n"},
 			"this container forbids namespaces or mounts; start it with: --security-opt seccomp=unconfined --security-opt systempaths=unconfined",
 		},
 		{"full disk", syscall.ENOSPC, false, nil, ""},
@@ -319,7 +323,7 @@ func TestRefusalReason(t *testing.T) {
 }
 
 func TestExplainRefusal(t *testing.T) {
-	for _, err := range []error{errors.New("other"), syscall.ENOMEM, syscall.ENOSPC} {
+	for _, err := range []error{errors.New("other"), syscall.ENOMEM, syscall.ENOSPC, syscall.EACCES} {
 		var refusal *EnvironmentError
 		if got := explainRefusal("start", err); errors.As(got, &refusal) || !errors.Is(got, err) {
 			t.Errorf("explainRefusal(%v) = %#v", err, got)
