@@ -19,10 +19,12 @@ fail() {
 
 supervise() {
 	child=
+	# A shell gives /dev/null to what it starts in the background, unless told before.
+	exec 3<&0
 	trap 'hand_on TERM' TERM INT HUP
 	# A killed supervisor can't hand on anything: then the kernel does.
 	"$loader" --inhibit-cache --library-path "$libraries" "$tools/usr/bin/setpriv" --pdeathsig KILL \
-		"$busybox" sh "$0" prepare "$store" "$object" "$folder" "$$" "$@" <&0 &
+		"$busybox" sh "$0" prepare "$store" "$object" "$folder" "$$" "$@" <&3 3<&- &
 	child=$!
 	while :; do
 		status=0
@@ -215,6 +217,7 @@ choose_memory() {
 # run_qemu ARGUMENT...: until it ends. Options of the user come last, as the last one counts.
 run_qemu() {
 	mkfifo_errors
+	exec 3<&0
 	# Of the parameters for speed none changes what a program in the guest sees.
 	parameters="@params@ console=ttyS0 nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild"
 	parameters="$parameters $(vm_parameters) ${QEMU_KERNEL_PARAMS-}"
@@ -227,7 +230,7 @@ run_qemu() {
 		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store \
 		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2" -device virtio-blk-pci,drive=disk,serial=nbuild \
 		-netdev "user,id=net0${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
-		-device virtio-rng-pci ${QEMU_OPTS-} "$@" <&0 2>/nbuild/run/errors 9<&- &
+		-device virtio-rng-pci ${QEMU_OPTS-} "$@" <&3 2>/nbuild/run/errors 3<&- 9<&- &
 	qemu=$!
 	while :; do
 		status=0
