@@ -1,34 +1,51 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 
 	"nbuild/internal/digest"
-	"nbuild/internal/fsx"
 	"nbuild/internal/storepath"
 )
 
 // A Scratch is a private folder for one run of an action, on the store's file system.
 type Scratch struct {
-	dir string
-	key digest.ActionKey
+	store *Store
+	dir   string
+	key   digest.ActionKey
 }
 
-// NewScratch makes the folder for a run of the action. The caller removes it.
+// NewScratch returns an empty folder for a run of the action. The caller removes it.
 func (s *Store) NewScratch(key digest.ActionKey) (*Scratch, error) {
+	if dir := s.takeSpare(); dir != "" {
+		return &Scratch{store: s, dir: dir, key: key}, nil
+	}
 	dir, err := s.temporary()
 	if err != nil {
 		return nil, fmt.Errorf("make scratch folder: %w", err)
 	}
-	sc := &Scratch{dir: dir, key: key}
-	for _, name := range []string{dir, dir + "/store", sc.Work()} {
+	sc := &Scratch{store: s, dir: dir, key: key}
+	for _, name := range []string{dir, sc.outputs(), sc.Work()} {
 		if err := os.Mkdir(name, 0o700); err != nil {
 			return nil, fmt.Errorf("make scratch folder: %w", err)
 		}
 	}
 	return sc, nil
+}
+
+// takeSpare returns a scratch folder that was used before, or "".
+func (s *Store) takeSpare() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.spare) - 1
+	if last < 0 {
+		return ""
+	}
+	dir := s.spare[last]
+	s.spare = s.spare[:last]
+	return dir
 }
 
 // Dir returns the folder itself.
@@ -45,13 +62,19 @@ func (sc *Scratch) Path(output, name string) storepath.Path {
 
 // File returns where a builder has to create the output. Nothing is there yet, but the folder it is in exists.
 func (sc *Scratch) File(output, name string) string {
-	return sc.dir + "/store/" + sc.Path(output, name).Base()
+	return sc.outputs() + "/" + sc.Path(output, name).Base()
 }
 
-// Remove removes the folder and all in it, also what a build made read-only.
+func (sc *Scratch) outputs() string { return sc.dir + "/store" }
+
+// Remove removes all that is in the folder, also what a build made read-only. The folder itself is kept for the next run
+// until the store is closed: a file system is slow to give out inodes that it has just got back.
 func (sc *Scratch) Remove() error {
-	if err := fsx.RemoveAll(sc.dir); err != nil {
-		return fmt.Errorf("remove scratch folder: %w", err)
+	if err := errors.Join(removeEntries(sc.Work()), removeEntries(sc.outputs())); err != nil {
+		return fmt.Errorf("empty scratch folder: %w", err)
 	}
+	sc.store.mu.Lock()
+	defer sc.store.mu.Unlock()
+	sc.store.spare = append(sc.store.spare, sc.dir)
 	return nil
 }

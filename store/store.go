@@ -6,7 +6,7 @@
 //	pool/<2>/<62>[-x]           one hard link to each different file, by content digest and executable bit
 //	index.sqlite                which objects are whole, their references, what made them
 //	tmp/<process>/              what a running process is making
-//	locks/, lock                flock(2) files: one action, the whole store
+//	lock, action-locks          locked files: the whole store; an action, by a byte at a place made of its key
 //	roots/                      symlinks to symlinks that keep objects alive
 //	log/<action key>            the output of the action's last run
 //
@@ -67,7 +67,8 @@ type Store struct {
 	serial  atomic.Int64 // numbers temporary names
 
 	mu      sync.Mutex
-	scratch string // this process's folder in tmp/, or "" until it needs one
+	scratch string   // this process's folder in tmp/, or "" until it needs one
+	spare   []string // empty scratch folders
 	objects map[storepath.Path]*Object
 }
 
@@ -118,7 +119,7 @@ func makeFolders(dir string) error {
 	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
 		return fmt.Errorf("it is owned by user %d, and you are user %d; set NBUILD_STORE to a folder of your own", owner, os.Geteuid())
 	}
-	for _, name := range []string{"objects", "pool", "tmp", "locks", "roots", "log"} {
+	for _, name := range []string{"objects", "pool", "tmp", "roots", "log"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -171,10 +172,7 @@ func (s *Store) clean() error {
 		}
 	}
 	// tmp comes last: it is the mark that there is something to clean.
-	for _, name := range []string{"locks", "tmp"} {
-		err = errors.Join(err, removeEntries(filepath.Join(s.dir, name)))
-	}
-	return err
+	return errors.Join(err, removeEntries(filepath.Join(s.dir, "tmp")))
 }
 
 func removeEntries(dir string) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -17,7 +18,7 @@ import (
 // context (Go restarts system calls), and an attempt costs a microsecond.
 const longestPause = 10 * time.Millisecond
 
-// A File is an open file with a lock of flock(2) on it or none. The lock ends with the process, however that ends.
+// A File is an open file with a lock on it, of flock(2) or of a Range, or none. The lock ends with the process, however that ends.
 // It is safe for concurrent use, but shared and exclusive are states of the File, not of its users.
 type File struct {
 	name string
@@ -93,66 +94,42 @@ func (f *File) Close() error {
 	return err
 }
 
-// Create takes an exclusive lock on a file that exists only while somebody holds or wants it. It calls waiting once,
-// unless that is nil, if it has to wait. Release it by Remove.
-func Create(ctx context.Context, name string, waiting func()) (*File, error) {
-	var held *File
-	err := wait(ctx, func() (bool, error) {
-		f, err := tryCreate(name)
-		if err != nil {
-			return false, err
-		}
-		if f == nil && waiting != nil {
-			waiting()
-			waiting = nil
-		}
-		held = f
-		return f != nil, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return held, nil
-}
-
-// tryCreate returns nil if another holds the lock.
-func tryCreate(name string) (*File, error) {
+// Range takes an exclusive lock on one byte of the file called name, which it creates if need be; the byte need not be
+// there. Ranges exclude each other if name and offset are the same, and nothing else, so that one file serves for any
+// number of locks: making and removing a file for each would cost an inode each time. It calls waiting once, unless that
+// is nil, if it has to wait. Close gives the lock up.
+func Range(ctx context.Context, name string, offset int64, waiting func()) (*File, error) {
 	f, err := Open(name)
 	if err != nil {
 		return nil, err
 	}
-	ok, err := f.TryExclusive()
-	if err == nil && ok {
-		ok, err = f.isNamed()
-	}
-	if err != nil || !ok {
+	err = wait(ctx, func() (bool, error) {
+		ok, err := f.tryByte(offset)
+		if !ok && err == nil && waiting != nil {
+			waiting()
+			waiting = nil
+		}
+		return ok, err
+	})
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// isNamed reports whether the file of that name is still the one that is open. If not, the holder before removed it
-// between our opening and locking it, and a lock on it excludes nobody.
-func (f *File) isNamed() (bool, error) {
-	opened, err := f.file.Stat()
-	if err != nil {
-		return false, err
+// tryByte takes a lock that belongs to the open file (F_OFD_SETLK), not to the process as with F_SETLK: it excludes other
+// goroutines as well.
+func (f *File) tryByte(offset int64) (bool, error) {
+	want := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: offset, Len: 1}
+	for {
+		switch err := unix.FcntlFlock(f.file.Fd(), unix.F_OFD_SETLK, &want); err {
+		case nil:
+			return true, nil
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EACCES:
+			return false, nil
+		default:
+			return false, fmt.Errorf("lock %s: %w", f.name, err)
+		}
 	}
-	named, err := os.Lstat(f.name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && os.SameFile(opened, named), err
-}
-
-// Remove removes the file while its lock is held exclusively, then gives up the lock. Doing it again does nothing.
-func (f *File) Remove() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.file == nil {
-		return nil
-	}
-	err := errors.Join(os.Remove(f.name), f.file.Close()) // In this order, or a later holder's file would be removed.
-	f.file = nil
-	return err
 }

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -75,15 +76,19 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Many goroutines take and remove one lock: only one may ever be inside, and no file is left.
-func TestCreateExcludes(t *testing.T) {
-	dir := t.TempDir()
+// Many goroutines take one lock: only one may ever be inside. Another byte of the same file is another lock.
+func TestRangeExcludes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lock")
+	other, err := Range(t.Context(), name, 8, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var inside, entered atomic.Int32
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
 			for range 50 {
-				f, err := Create(t.Context(), filepath.Join(dir, "lock"), nil)
+				f, err := Range(t.Context(), name, 7, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -93,7 +98,7 @@ func TestCreateExcludes(t *testing.T) {
 				}
 				entered.Add(1)
 				inside.Add(-1)
-				if err := errors.Join(f.Remove(), f.Remove()); err != nil {
+				if err := errors.Join(f.Close(), f.Close()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -103,21 +108,21 @@ func TestCreateExcludes(t *testing.T) {
 	if entered.Load() != 400 {
 		t.Errorf("the lock was taken %d times, want 400", entered.Load())
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if err := other.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
-func TestCreateSaysOnceThatItWaits(t *testing.T) {
+func TestRangeSaysOnceThatItWaits(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lock")
-	held, err := Create(t.Context(), name, func() { t.Error("waits for nobody") })
+	held, err := Range(t.Context(), name, math.MaxInt64-1, func() { t.Error("waits for nobody") })
 	if err != nil {
 		t.Fatal(err)
 	}
 	waits := 0
-	second, err := Create(t.Context(), name, func() {
+	second, err := Range(t.Context(), name, math.MaxInt64-1, func() {
 		waits++
-		if err := held.Remove(); err != nil {
+		if err := held.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -127,7 +132,23 @@ func TestCreateSaysOnceThatItWaits(t *testing.T) {
 	if waits != 1 {
 		t.Errorf("told %d times that it waits, want 1", waits)
 	}
-	if err := second.Remove(); err != nil {
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRangeEndsWithTheContext(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lock")
+	held, err := Range(t.Context(), name, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Range(ctx, name, 1, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want context.Canceled", err)
+	}
+	if err := held.Close(); err != nil {
 		t.Error(err)
 	}
 }
