@@ -21,7 +21,8 @@ const defaultSuite = "trixie"
 // baseTools returns the packages that every tree of tools has: a shell, and what scripts expect beside it.
 func baseTools() []string {
 	return []string{
-		"bash", "bzip2", "coreutils", "dash", "diffutils", "findutils", "gawk", "grep", "gzip", "patch", "sed", "tar", "xz-utils",
+		"bash", "bzip2", "coreutils", "dash", "diffutils", "findutils", "gawk", "grep", "gzip", "libc-bin", "patch",
+		"sed", "tar", "xz-utils",
 	}
 }
 

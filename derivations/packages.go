@@ -89,6 +89,7 @@ func (p *Packages) ToolTree(name string, files []PackageFile) (*Derivation, erro
 	spec.Files = map[string]string{
 		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbuild:x:1000:1000:build:/build:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
 		"etc/group":  "root:x:0:\ntty:x:5:\nbuild:x:1000:\nnogroup:x:65534:\n",
+		"etc/hosts":  "127.0.0.1 localhost\n::1 localhost\n",
 	}
 	return New(spec)
 }
