@@ -26,8 +26,18 @@ const (
 	exitTerminated  = 143
 )
 
+// A run that finds nothing to do is over before garbage matters: evaluating 1,001 derivations takes 31 ms with this
+// percentage and 36 ms with Go's own of 100. A run that unpacks hundreds of packages is kept small by the limit, which
+// the collector then works for.
+const (
+	gcPercent   = 400
+	memoryLimit = 160 << 20
+)
+
 func main() {
 	builders.RunIfSandboxChild()
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
