@@ -121,7 +121,8 @@ func (spec *SystemSpec) generated() []SystemFile {
 		file("/var/.updated", updated),
 	}
 	if spec.has("systemd") {
-		files = append(files, file("/etc/systemd/network/80-dhcp.network", dhcpNetwork))
+		files = append(files, file("/etc/systemd/network/80-dhcp.network", dhcpNetwork),
+			file("/etc/systemd/system/nbuild-store.mount.d/keep.conf", keepStore))
 	}
 	if spec.has("systemd-resolved") {
 		files = append(files, SystemFile{Path: "/etc/resolv.conf", Link: "../run/systemd/resolve/stub-resolv.conf"})
@@ -146,6 +147,9 @@ const (
 	// dhcpNetwork lets every wired network configure itself. A configuration's own file, with a smaller number, comes
 	// first.
 	dhcpNetwork = "[Match]\nKind=!*\nType=ether\n\n[Network]\nDHCP=yes\n"
+
+	// keepStore lets the store be when the machine goes down: the root is on it, so unmounting it can't succeed.
+	keepStore = "[Unit]\nDefaultDependencies=no\n"
 
 	// hostKeyUnit makes the key by which clients know the machine, when it starts without one. An image can't have it:
 	// all its copies would have the same. Of the kinds of key ed25519 is the one all clients know, and made at once;

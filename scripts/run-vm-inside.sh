@@ -124,8 +124,11 @@ start() {
 	busybox=/usr/bin/busybox
 	qemu='' daemon='' reader=''
 	trap 'hand_on_all' TERM INT HUP
-	cd "$folder" 2>/dev/null ||
-		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere"
+	case $folder/ in
+	/bin/* | /sbin/* | /lib*/* | /usr/* | /etc/* | /proc/* | /nbuild/*)
+		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere" ;;
+	esac
+	cd "$folder" || fail "the folder $folder cannot be entered"
 	image=${NBUILD_DISK_IMAGE:-./@host@.qcow2}
 	[ -e "$image" ] || make_disk
 	lock_disk

@@ -26,9 +26,13 @@ explain_namespaces() {
 		"for Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
 }
 
-# read_setting NAME VALUE: whether a sysctl has a value.
+# read_setting NAME DIGIT: whether a sysctl begins with a digit. Some shells read a byte at a time, and these files have
+# no second one for them, not even the line's end.
 read_setting() {
-	[ -r "/proc/sys/$1" ] && read -r value <"/proc/sys/$1" && [ "$value" = "$2" ]
+	value=
+	[ -r "/proc/sys/$1" ] || return 1
+	read -r value <"/proc/sys/$1" || [ -n "$value" ] || return 1
+	[ "$value" = "$2" ]
 }
 
 self=$0

@@ -37,11 +37,12 @@ escape() {
 	esac
 }
 
-copy_folders() {
+# Making a thousand folders takes longer than all the rest; mksquashfs makes those that stay empty by definition.
+name_folders() {
 	for below in "$packages" "$kernel" "$tables"; do
-		(cd "$below" && find . -type d -print0)
-	done | (cd "$layer" && xargs -0 mkdir -p)
-	mkdir -p "$layer/nbuild/store"
+		find "$below" -type d -printf '/%P\n'
+	done | awk '{ gsub(/[ \t\\"]/, "\\\\&"); print $0, "m 755 0 0" }' >>"$pseudo"
+	mkdir -p "$layer/etc" "$layer/nbuild/store"
 }
 
 copy_etc() {
@@ -55,23 +56,23 @@ copy_special() {
 	# What nobody may write is so in the store already, as udev's hardware index of 12 MB.
 	grep -v '^f \(444\|555\) 0 0 /\([^e]\|e[^t]\)' "$owners" >entries || true
 	sed -n 's/^[fl] [^/]*\///p' entries >special
+	# cp would make the folders as they are in the store: not to be written to.
+	sed 's/\(^\|\/\)[^/]*$//' special | sort -u | (cd "$layer" && tr '\n' '\0' | xargs -0r mkdir -p --)
 	(cd "$packages" && tr '\n' '\0' </build/special | xargs -0r cp -P --parents --remove-destination -t "$layer")
-	awk '{ path = $0; sub(/^[^\/]*/, "", path); gsub(/[ \t\\]/, "\\\\&", path)
+	awk '{ path = $0; sub(/^[^\/]*/, "", path); gsub(/[ \t\\"]/, "\\\\&", path)
 		print path, "m", $1 == "l" ? "777" : $2, $3, $4 }' entries >>"$pseudo"
 	chmod -R u+w "$layer"
 }
 
 # put MODE UID GID SOURCE PATH: a file or a folder of the configuration.
 put() {
-	mkdir -p "$layer${5%/*}"
-	if [ -h "$layer$5" ] || [ ! -d "$layer$5" ]; then
-		rm -f "$layer$5"
-	fi
-	cp -RT "$4" "$layer$5"
-	chmod -R u+w "$layer$5"
+	[ -d "$layer${5%/*}" ] || mkdir -p "$layer${5%/*}"
 	if [ -d "$4" ]; then
+		cp -RT "$4" "$layer$5"
+		chmod -R u+w "$layer$5"
 		own_tree "$5" "$2" "$3"
 	else
+		cp --remove-destination -T "$4" "$layer$5"
 		set_owner "$5" "$1" "$2" "$3"
 	fi
 }
@@ -86,6 +87,7 @@ own_tree() {
 # number_of FILE NAME: the id that etc/passwd or etc/group has for a name; numbers stand for themselves.
 number_of() {
 	case $2 in
+	root) echo 0 ;;
 	*[!0-9]*) awk -F: -v name="$2" '$1 == name { print $3; found = 1; exit } END { exit !found }' "$layer/etc/$1" ;;
 	*) echo "$2" ;;
 	esac
@@ -198,9 +200,22 @@ link_programs() {
 	done <programs
 }
 
+# define: the last word on a path counts, as the configuration's comes after the packages'; mksquashfs would take the
+# first. What is not in the layer is a folder, which has to be made (d) before it can have a mode (m).
+define() {
+	find "$layer" -printf '/%P\n' >existing
+	awk 'FILENAME == "existing" { gsub(/[ \t\\"]/, "\\\\&"); there[$0]; next }
+		{ path = $0; sub(/ m [0-7]+ [0-9]+ [0-9]+$/, "", path) }
+		!(path in owner) { order[++n] = path }
+		{ owner[path] = substr($0, length(path) + 4) }
+		END {
+			for (i = 1; i <= n; i++) print order[i], order[i] in there ? "m" : "d", owner[order[i]]
+		}' existing "$pseudo" >definitions
+}
+
 mkdir "$layer"
 : >"$pseudo"
-copy_folders
+name_folders
 copy_etc
 copy_special
 add_users
@@ -209,5 +224,6 @@ put_links
 enable_units
 mask_units
 link_programs
+define
 mksquashfs "$layer" "$out" -quiet -no-progress -comp zstd -Xcompression-level 3 -no-exports -no-xattrs \
-	-processors "$NBUILD_CORES" -all-root -pseudo-override -pf "$pseudo"
+	-processors "$NBUILD_CORES" -all-root -pseudo-override -pf definitions
