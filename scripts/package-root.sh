@@ -29,6 +29,14 @@ seed_users() {
 	cat /build/group >>/etc/group
 }
 
+# A script may expect awk before the package that has it is configured, and with that the link. The alternatives take
+# it over then.
+link_awk() {
+	for awk in mawk gawk original-awk; do
+		[ ! -e "/usr/bin/$awk" ] || [ -h /usr/bin/awk ] || ln -s "$awk" /usr/bin/awk
+	done
+}
+
 # adduser has an option for fixed ids. Entries made beforehand would do the same, but then scripts that ask "is the user
 # there?" leave out what they do for a new user, such as making the home folder.
 use_pools() {
@@ -71,8 +79,8 @@ configure() {
 
 name_culprit() {
 	culprit=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' |
-		awk '$1 == "half-configured" || $1 == "triggers-pending" { printf "%s%s", sep, $2; sep = ", " }')
-	fail "package ${culprit:-(unknown)}: a maintainer script ended badly (dpkg: status $1); its output is above"
+		sed -n 's/^half-configured //p; s/^triggers-pending //p' | tr '\n' ' ')
+	fail "package ${culprit% }: a maintainer script ended badly (dpkg: status $1); its output is above"
 }
 
 # No service may start in a build, and every script that asks is told so.
@@ -109,6 +117,7 @@ own_secrets() {
 
 seed_users
 use_pools
+link_awk
 ldconfig
 forbid_services
 run_preinsts

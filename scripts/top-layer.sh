@@ -57,7 +57,7 @@ copy_special() {
 	grep -v '^f \(444\|555\) 0 0 /\([^e]\|e[^t]\)' "$owners" >entries || true
 	sed -n 's/^[fl] [^/]*\///p' entries >special
 	# cp would make the folders as they are in the store: not to be written to.
-	sed 's/\(^\|\/\)[^/]*$//' special | sort -u | (cd "$layer" && tr '\n' '\0' | xargs -0r mkdir -p --)
+	sed 's/[^/]*$//; s/^$/./' special | sort -u | (cd "$layer" && tr '\n' '\0' | xargs -0r mkdir -p --)
 	(cd "$packages" && tr '\n' '\0' </build/special | xargs -0r cp -P --parents --remove-destination -t "$layer")
 	awk '{ path = $0; sub(/^[^\/]*/, "", path); gsub(/[ \t\\"]/, "\\\\&", path)
 		print path, "m", $1 == "l" ? "777" : $2, $3, $4 }' entries >>"$pseudo"
