@@ -38,7 +38,9 @@ func TestIncremental(t *testing.T) {
 		{"the host name", webProject("two", k), regexp.MustCompile("^(top-layer|system|vm)-web$"), small, 0},
 		{
 			"one more package", strings.Replace(webProject("two", k), `"file", `, `"file", "tree", `, 1),
-			regexp.MustCompile("^(tree-.*|package-root.*|top-layer-web|system-web|vm-web)$"), []string{"package-root"}, 1,
+			regexp.MustCompile("^(tree-.*|package-root.*|top-layer-web|system-web|vm-web)$"),
+			[]string{"package-root"},
+			1,
 		},
 		{"back again", text, regexp.MustCompile("^$"), nil, 0},
 	}
