@@ -74,7 +74,7 @@ func (s *Sandbox) Build(ctx context.Context, r *Request) error {
 	}
 	report, err := launch(ctx, plan, r.Log, s.grace)
 	if err != nil {
-		return fmt.Errorf("build %s: %w", r.Action.Name(), err)
+		return err // Whoever asked for the action knows its name.
 	}
 	if err := run.judge(report); err != nil {
 		return err

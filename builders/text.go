@@ -2,7 +2,6 @@ package builders
 
 import (
 	"context"
-	"fmt"
 	"os"
 )
 
@@ -27,7 +26,7 @@ func (Text) Build(_ context.Context, r *Request) error {
 	return writeNewFile(out, []byte(args[0]), executable)
 }
 
-// writeNewFile makes a file, mode 0755 or 0644 whatever the umask.
+// writeNewFile makes a file, mode 0755 or 0644 whatever the umask. Errors name the file.
 func writeNewFile(file string, content []byte, executable bool) error {
 	f, err := createNewFile(file, executable)
 	if err != nil {
@@ -35,23 +34,20 @@ func writeNewFile(file string, content []byte, executable bool) error {
 	}
 	if _, err := f.Write(content); err != nil {
 		_ = f.Close()
-		return fmt.Errorf("write %s: %w", file, err)
+		return err
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("close %s: %w", file, err)
-	}
-	return nil
+	return f.Close()
 }
 
 func createNewFile(file string, executable bool) (*os.File, error) {
 	mode := os.FileMode(fileMode(executable))
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", file, err)
+		return nil, err
 	}
 	if err := f.Chmod(mode); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("set the mode of %s: %w", file, err)
+		return nil, err
 	}
 	return f, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nbuild/builders"
 	"nbuild/internal/digest"
 )
 
@@ -46,8 +47,14 @@ type StepError struct {
 	Err  error
 }
 
-// Error returns the step's own error, which names it.
-func (e *StepError) Error() string { return e.Err.Error() }
+// Error names the step, which a *builders.Failure does by itself.
+func (e *StepError) Error() string {
+	var failure *builders.Failure
+	if errors.As(e.Err, &failure) {
+		return e.Err.Error()
+	}
+	return "build " + e.Step.Name() + ": " + e.Err.Error()
+}
 
 // Unwrap returns the step's own error: a *builders.Failure if the action's content is to blame.
 func (e *StepError) Unwrap() error { return e.Err }

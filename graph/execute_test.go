@@ -217,7 +217,7 @@ func TestFailure(t *testing.T) {
 			}
 		}})
 		var step *StepError
-		if !errors.As(err, &step) || step.Step.Name() != "bad" || err.Error() != "bad is broken" {
+		if !errors.As(err, &step) || step.Step.Name() != "bad" || err.Error() != "build bad: bad is broken" {
 			t.Errorf("keep going %t: error %v", test.keepGoing, err)
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
@@ -237,7 +237,7 @@ func TestAllFailuresAreTold(t *testing.T) {
 	top := derive("top", derive("x"), derive("y"), derive("z"))
 	s := &script{fails: map[string]bool{"x": true, "z": true}}
 	_, err := Execute(t.Context(), plan(t, nothingKnown, nil, top), s, Options{Jobs: 1, KeepGoing: true})
-	if diff := cmp.Diff("x is broken\nz is broken", err.Error()); diff != "" {
+	if diff := cmp.Diff("build x: x is broken\nbuild z: z is broken", err.Error()); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
 }
