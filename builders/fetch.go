@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -145,6 +146,7 @@ type location struct {
 	answer   string // the last one, for people
 	attempts int
 	gone     bool // not to be asked again
+	missing  bool // it said that it has no such file
 }
 
 func (f *Fetch) newDownload(r *Request) (*download, error) {
@@ -290,7 +292,21 @@ func (d *download) failure() error {
 			answers[i] += fmt.Sprintf(" (tried %d times)", l.attempts)
 		}
 	}
-	return d.r.Failf("fetch: %s", strings.Join(answers, "; "))
+	text := "fetch: " + strings.Join(answers, "; ")
+	if d.isDropped() {
+		text += "; mirrors drop a package when a newer version comes: nbuild lock --update takes that"
+	}
+	return d.r.Failf("%s", text)
+}
+
+// isDropped reports whether the file is of an archive none of whose mirrors has it.
+func (d *download) isDropped() bool {
+	for _, arg := range d.r.Action.Args() {
+		if !strings.HasPrefix(arg, "mirror:") {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(d.locations, func(l *location) bool { return !l.missing })
 }
 
 // try asks one location. It returns whether the file is whole and right, and how long the server wants to be left
@@ -322,7 +338,7 @@ func (d *download) try(ctx context.Context, l *location) (done bool, wait time.D
 	l.answer = answerOf(err)
 	var refused *answerError
 	if errors.As(err, &refused) {
-		l.gone = refused.final
+		l.gone, l.missing = refused.final, refused.missing
 		wait = min(refused.retryAfter, maxRetryAfter)
 	}
 	if d.have > 0 {

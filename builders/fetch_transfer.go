@@ -20,6 +20,7 @@ import (
 type answerError struct {
 	text       string
 	final      bool // asking again would not change it
+	missing    bool // there is no such file there
 	retryAfter time.Duration
 }
 
@@ -110,7 +111,8 @@ func (d *download) accept(response *http.Response) error {
 	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
 		return &answerError{text: response.Status, retryAfter: retryAfter(response.Header)}
 	default:
-		return &answerError{text: response.Status, final: true}
+		missing := code == http.StatusNotFound || code == http.StatusGone
+		return &answerError{text: response.Status, final: true, missing: missing}
 	}
 }
 
@@ -193,7 +195,7 @@ func (d *download) transferFile(ctx context.Context, u *url.URL) error {
 	}
 	f, err := os.Open(u.Path)
 	if err != nil {
-		return &answerError{text: reasonOf(err), final: true}
+		return &answerError{text: reasonOf(err), final: true, missing: errors.Is(err, fs.ErrNotExist)}
 	}
 	defer f.Close()
 	info, err := f.Stat()
