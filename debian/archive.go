@@ -46,7 +46,7 @@ type Client struct {
 	network *downloader
 }
 
-// NewClient returns a client for the sources, whose keyring must be readable.
+// NewClient returns a client for the sources. If their keyring is of no use, the error is a *SourceError.
 func NewClient(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -56,7 +56,7 @@ func NewClient(o Options) (*Client, error) {
 	}
 	keys, err := readKeys(o.Sources.Keyring)
 	if err != nil {
-		return nil, err
+		return nil, &SourceError{err}
 	}
 	return &Client{options: o, keys: keys, network: newDownloader(o)}, nil
 }
@@ -117,6 +117,9 @@ func (c *Client) release(ctx context.Context, p pocket) (*releaseFile, error) {
 		return nil
 	}
 	err := c.network.get(ctx, c.Mirrors().URLs(p.archive), path.Join("dists", p.suite, "InRelease"), read)
+	if errors.Is(err, errNotFound) {
+		err = fmt.Errorf("%w; the suite's name is wrong, or this is no mirror of the archive that has it", err)
+	}
 	return r, err
 }
 

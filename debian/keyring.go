@@ -80,10 +80,12 @@ func (f *finder) addKey(keys *[]Key, name string) error {
 	return nil
 }
 
-// readKeys parses key files, binary or armoured. Keys of kinds that OpenPGP has since added are passed over.
+// readKeys parses key files, binary or armoured, each of which must have a key. Keys of kinds that OpenPGP has since added
+// are passed over.
 func readKeys(keys []Key) (openpgp.EntityList, error) {
 	var all openpgp.EntityList
 	for _, key := range keys {
+		before := len(all)
 		for _, block := range splitArmor(key.Data) {
 			read := openpgp.ReadKeyRing
 			if bytes.Contains(block, []byte(armorBegin)) {
@@ -91,9 +93,12 @@ func readKeys(keys []Key) (openpgp.EntityList, error) {
 			}
 			entities, err := read(bytes.NewReader(block))
 			if err != nil {
-				return nil, fmt.Errorf("read keyring %s: %v", key.Origin, err)
+				return nil, fmt.Errorf("read keyring %s: it is no file of OpenPGP keys: %v", key.Origin, err)
 			}
 			all = append(all, entities...)
+		}
+		if len(all) == before {
+			return nil, fmt.Errorf("read keyring %s: it holds no key", key.Origin)
 		}
 	}
 	return all, nil

@@ -115,7 +115,8 @@ func checkSignatures(block *clearsign.Block, keys openpgp.EntityList, now time.T
 	case other != nil:
 		return other
 	case len(unknown) > 0:
-		return fmt.Errorf("it is signed by unknown keys only: %s", strings.Join(unknown, ", "))
+		return fmt.Errorf("it is signed by unknown keys only: %s; %s can name a file of these keys, if you trust them",
+			strings.Join(unknown, ", "), KeyringVariable)
 	}
 	return errors.New("it bears no signature")
 }
