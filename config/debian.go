@@ -304,12 +304,17 @@ func (c *call) resolve(at part, r debian.Request) ([]derivations.PackageFile, bo
 // the project names that itself; anything else, such as a mirror that doesn't answer, ends the evaluation.
 func (c *call) resolveFault(at part, err error) {
 	var wrong *debian.ResolveError
-	if !errors.As(err, &wrong) {
+	var locked *debian.LockedError
+	switch {
+	case errors.As(err, &wrong):
+		for _, what := range wrong.Faults {
+			c.fault(c.mentioned(at, what), fmt.Sprintf("packages of %s: %s", wrong.Suite, what), "")
+		}
+	case errors.As(err, &locked):
+		c.fault(c.mentioned(at, strings.Join(locked.Missing, " ")), err.Error(), "")
+	default:
 		_ = c.ev.abort(err)
 		return
-	}
-	for _, what := range wrong.Faults {
-		c.fault(c.mentioned(at, what), fmt.Sprintf("packages of %s: %s", wrong.Suite, what), "")
 	}
 	c.finish()
 }

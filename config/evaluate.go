@@ -24,10 +24,11 @@ import (
 var errReported = errors.New("reported")
 
 // Evaluate evaluates a project. What is wrong with the project comes back as an *Error with as many faults as can be told
-// apart; any other error is a file that can't be read, the context's, or nbuild's own.
+// apart; any other error is a file or an archive that can't be read, context.Cause(ctx), or nbuild's own. Such an error is
+// joined to the *Error of what was found wrong before it came.
 func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	// The interpreter is somebody else's code: a panic in it must not become a stack in front of the user.
 	defer func() {
@@ -43,12 +44,18 @@ func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
 	}
 	ev := newEvaluator(ctx, p)
 	globals := ev.run()
-	if err := ev.broken; err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	result = ev.result(globals)
+	var wrong error
+	if ev.broken == nil {
+		result = ev.result(globals)
+	}
 	if len(ev.items) > 0 {
-		return nil, newError(ev.items...)
+		wrong = newError(ev.items...)
+	}
+	if err := errors.Join(wrong, ev.broken); err != nil {
+		return nil, err
 	}
 	return result, nil
 }
@@ -260,7 +267,7 @@ func (ev *evaluator) reportError(err error) {
 	var resolveErrors resolve.ErrorList
 	var evalError *starlark.EvalError
 	switch {
-	case errors.Is(err, errReported):
+	case errors.Is(err, errReported), ev.broken != nil: // The interpreter was told to stop, which is no fault of the project's.
 	case errors.As(err, &syntaxError):
 		ev.report(Item{Position: ev.position(syntaxError.Pos), What: syntaxError.Msg})
 	case errors.As(err, &resolveErrors):

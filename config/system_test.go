@@ -187,6 +187,19 @@ func TestMirrorsFaultIsNotTheProjects(t *testing.T) {
 	}
 }
 
+func TestMirrorsFaultComesBehindTheProjects(t *testing.T) {
+	p := project(t, map[string]string{"nbuild.star": "a = text_file('a')\nweb = system('web')\n"})
+	p.Packages = &unreachable{}
+	_, err := config.Evaluate(t.Context(), p)
+	var wrong *config.Error
+	if !errors.Is(err, errUnreachable) || !errors.As(err, &wrong) {
+		t.Errorf("error %v, want that of the mirror, and the project's", err)
+	}
+	if diff := cmp.Diff("nbuild.star:1:5: text_file needs the argument content\nfetch index: the mirror does not answer", fmt.Sprint(err)); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+}
+
 // readOnly is a Sources that takes nothing.
 type readOnly struct{}
 
