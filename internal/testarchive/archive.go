@@ -62,6 +62,9 @@ func (a *Archive) Add(suite string, debs ...Deb) {
 	a.pockets[suite] = append(a.pockets[suite], debs...)
 }
 
+// Clear takes all packages out of a suite.
+func (a *Archive) Clear(suite string) { a.pockets[suite] = nil }
+
 // Keyring returns the public key in the armoured form.
 func (a *Archive) Keyring() ([]byte, error) {
 	var b bytes.Buffer

@@ -31,6 +31,9 @@ type Deb struct {
 	Scripts     map[string]string // preinst, postinst, triggers and so on, with their text
 	Conffiles   []string          // absolute paths
 	Compression string            // of both tar files: "gz" ("" means the same), "zst" or "none"
+
+	// Data, unless nil, is the tar of the files instead of one made of Files: for what no honest package has.
+	Data []byte
 }
 
 // A File is an entry of a package's file system.
@@ -155,6 +158,9 @@ func (d Deb) sums() string {
 }
 
 func (d Deb) dataTar() ([]byte, error) {
+	if d.Data != nil {
+		return d.Data, nil
+	}
 	given := map[string]bool{"/": true}
 	var files []File
 	for _, f := range d.Files {
