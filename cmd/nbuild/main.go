@@ -58,6 +58,9 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 	err := dispatch(ctx, args, stdout, stderr)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // Whatever broke off has its own words for it.
+	}
 	if err != nil {
 		printError(stderr, err)
 	}
@@ -132,8 +135,27 @@ func printError(w io.Writer, err error) {
 	for line := range strings.Lines(strings.TrimRight(err.Error(), "\n")) {
 		fmt.Fprintf(w, "nbuild: %s\n", strings.TrimRight(line, "\n"))
 	}
-	var usage *usageError
-	if errors.As(err, &usage) && usage.hint != "" {
-		fmt.Fprintf(w, "nbuild: hint: %s\n", usage.hint)
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(w, "nbuild: hint: %s\n", hint)
 	}
+}
+
+// hintFor returns what to do about an error, where its own words don't say so.
+func hintFor(err error) string {
+	var (
+		usage     *usageError
+		lock      lockError
+		forbidden *builders.EnvironmentError // tells its own way out; its errno may be that of a full disk
+	)
+	switch {
+	case errors.As(err, &usage):
+		return usage.hint
+	case errors.As(err, &lock):
+		return "nbuild lock --update makes the lock file anew, with the newest packages"
+	case errors.As(err, &forbidden):
+		return ""
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the disk of the store, or name a store on another disk with --store"
+	}
+	return ""
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"os"
 	"sync"
+	"time"
 
 	"nbuild/config"
 	"nbuild/debian"
@@ -14,6 +16,7 @@ type packages struct {
 	options  *options
 	lockFile string
 	cache    string // folder for verified indices
+	stall    time.Duration
 	progress func(name string, done, total int64)
 	resolver *debian.Resolver
 
@@ -23,8 +26,20 @@ type packages struct {
 	err     error // why there are no sources
 }
 
-func newPackages(o *options, lockFile, cache string, progress func(string, int64, int64)) *packages {
-	return &packages{options: o, lockFile: lockFile, cache: cache, progress: progress}
+// stallVariable is how long a server may send nothing.
+const stallVariable = "NBUILD_STALL_TIMEOUT"
+
+// stallTimeout returns what the environment says, or 0 for the default.
+func stallTimeout() (time.Duration, error) {
+	text := os.Getenv(stallVariable)
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, usagef("", "%s is %q: want a time such as 10s or 2m", stallVariable, text)
+	}
+	return d, nil
 }
 
 // A lockError is a lock file that can't be read: the user's input.
@@ -89,10 +104,11 @@ func (p *packages) open() (*debian.Client, error) {
 		return nil, err
 	}
 	return debian.NewClient(debian.Options{
-		Sources:  sources,
-		CacheDir: p.cache,
-		Offline:  p.options.offline,
-		Progress: func(progress debian.Progress) { p.progress(progress.File, progress.Done, progress.Total) },
+		Sources:      sources,
+		CacheDir:     p.cache,
+		Offline:      p.options.offline,
+		StallTimeout: p.stall,
+		Progress:     func(progress debian.Progress) { p.progress(progress.File, progress.Done, progress.Total) },
 	})
 }
 

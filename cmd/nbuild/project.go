@@ -73,6 +73,9 @@ func lockCommand() command {
 			if len(args) > 0 {
 				return usagef("nbuild lock --help", "lock: takes no arguments")
 			}
+			if o.update && (o.locked || o.offline) {
+				return usagef("", "lock: --update goes with neither --locked nor --offline")
+			}
 			w, err := openWorkspace(ctx, o)
 			if err != nil {
 				return err

@@ -124,7 +124,11 @@ func withStore(least, most int, use func(context.Context, *options, *store.Store
 			return err
 		}
 		defer func() { err = errors.Join(err, s.Close()) }()
-		return use(ctx, o, s, args)
+		err = use(ctx, o, s, args)
+		if errors.Is(err, store.ErrNotValid) {
+			return usagef("nbuild store ls", "%v", err) // These commands know no paths but those that the user named.
+		}
+		return err
 	}
 }
 

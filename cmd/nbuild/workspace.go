@@ -36,6 +36,10 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 	if err != nil && !builtin {
 		return nil, err
 	}
+	stall, err := stallTimeout()
+	if err != nil {
+		return nil, err
+	}
 	s, err := openStore(ctx, o)
 	if err != nil {
 		return nil, err
@@ -46,7 +50,9 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 		// The demo belongs to no folder, so its lock doesn't lie in whichever folder nbuild was started in.
 		lockFile = filepath.Join(s.Dir(), "demo.lock")
 	}
-	w.packages = newPackages(o, lockFile, filepath.Join(s.Dir(), "archive"), w.display.index)
+	w.packages = &packages{
+		options: o, lockFile: lockFile, cache: filepath.Join(s.Dir(), "archive"), stall: stall, progress: w.display.index,
+	}
 	return w, nil
 }
 
@@ -125,7 +131,7 @@ func (w *workspace) known(ctx context.Context) graph.Lookup {
 
 // builders returns everything that can run an action.
 func (w *workspace) builders() map[string]builders.Builder {
-	fetch := builders.NewFetch(builders.FetchOptions{Mirrors: w.packages.mirrors, Offline: w.options.offline})
+	fetch := builders.NewFetch(builders.FetchOptions{Mirrors: w.packages.mirrors, Offline: w.options.offline, Stall: w.packages.stall})
 	return map[string]builders.Builder{
 		"dpkg-database": builders.DpkgDatabase{},
 		"fetch":         fetch,

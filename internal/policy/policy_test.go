@@ -57,6 +57,7 @@ var imports = map[string]Allowance{
 	"cmd/nbuild": {
 		Own:     []string{"builders", "config", "debian", "derivations", "graph", "internal/digest", "internal/storepath", "store"},
 		Modules: []string{"github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
+		Tests:   []string{"internal/testarchive"},
 	},
 
 	"bench": {Modules: []string{"golang.org/x/sys"}},
