@@ -178,7 +178,7 @@ func TestAddRefusesPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Add(t.Context(), []NewObject{{Name: "x", File: file}})
-	const want = "add x: run/pipe: is a named pipe; suid: has the special mode 04755; a store object can't hold setuid, setgid or sticky bits"
+	const want = "add x: run/pipe: is a named pipe; a store object holds files, folders and links only; suid: has the special mode 04755; a store object can't hold setuid, setgid or sticky bits"
 	if err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}

@@ -127,7 +127,7 @@ func (r *reader) walk(path, name string) (*Node, error) {
 	case unix.S_IFLNK:
 		node.Kind = Symlink
 	default:
-		r.problem(path, "is a %s", kindName(stat.Mode))
+		r.problem(path, "is a %s; a store object holds files, folders and links only", kindName(stat.Mode))
 		return nil, nil
 	}
 	if err := r.properties(path, file, node, &stat); err != nil {

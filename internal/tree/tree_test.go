@@ -263,8 +263,8 @@ func TestPrepareCollectsEveryProblem(t *testing.T) {
 	const special = "; a store object can't hold setuid, setgid or sticky bits"
 	want := Problems{
 		{"in/setgid", "has the special mode 02755" + special},
-		{"in/socket", "is a socket"},
-		{"pipe", "is a named pipe"},
+		{"in/socket", "is a socket; a store object holds files, folders and links only"},
+		{"pipe", "is a named pipe; a store object holds files, folders and links only"},
 		{"setuid", "has the special mode 04755" + special},
 		{"sticky", "has the special mode 01755" + special},
 	}
