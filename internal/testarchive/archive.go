@@ -38,6 +38,7 @@ type Archive struct {
 
 	key     *openpgp.Entity
 	pockets map[string][]Deb
+	others  map[string][]byte // paragraphs of an index by suite
 }
 
 // New returns an archive of empty suites: NAME, NAME-updates and NAME-security for each name. Its Release files are of
@@ -48,7 +49,7 @@ func New(date time.Time, suites ...string) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make archive key: %v", err)
 	}
-	a := &Archive{Date: date, key: key, pockets: map[string][]Deb{}}
+	a := &Archive{Date: date, key: key, pockets: map[string][]Deb{}, others: map[string][]byte{}}
 	for _, name := range suites {
 		for _, suite := range []string{name, name + "-updates", name + "-security"} {
 			a.pockets[suite] = nil
@@ -62,8 +63,14 @@ func (a *Archive) Add(suite string, debs ...Deb) {
 	a.pockets[suite] = append(a.pockets[suite], debs...)
 }
 
+// AddIndex puts the packages of an index into a suite. Their files are not among those that Files returns: whoever serves
+// the archive knows where they are.
+func (a *Archive) AddIndex(suite string, index []byte) {
+	a.others[suite] = slices.Concat(a.others[suite], index, []byte("\n"))
+}
+
 // Clear takes all packages out of a suite.
-func (a *Archive) Clear(suite string) { a.pockets[suite] = nil }
+func (a *Archive) Clear(suite string) { a.pockets[suite], a.others[suite] = nil, nil }
 
 // Keyring returns the public key in the armoured form.
 func (a *Archive) Keyring() ([]byte, error) {
@@ -102,6 +109,7 @@ func (a *Archive) Files() (map[string][]byte, error) {
 
 func (a *Archive) addSuite(files map[string][]byte, archive, suite string) error {
 	var index bytes.Buffer
+	index.Write(a.others[suite])
 	for _, d := range a.pockets[suite] {
 		d = d.withDefaults()
 		deb, err := d.Build()
