@@ -64,7 +64,7 @@ var imports = map[string]Allowance{
 	"docs": {Tests: []string{
 		"config", "debian", "derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/storepath", "internal/tree", "store",
 	}},
-	"e2e":             {Modules: []string{"golang.org/x/crypto"}, Tests: []string{"internal/storepath"}},
+	"e2e":             {Modules: []string{"github.com/klauspost/compress", "golang.org/x/crypto"}, Tests: []string{"debian", "internal/storepath", "internal/testarchive"}},
 	"internal/policy": {},
 
 	// Helpers of tests, which no program imports.
