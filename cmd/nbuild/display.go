@@ -17,7 +17,7 @@ type display interface {
 	event(graph.Event)
 	// index says how much of a file of the archive's index has arrived: no step, but bytes all the same.
 	index(name string, done, total int64)
-	// close ends the display; nothing of it moves afterwards.
+	// close ends the display; nothing of it moves afterwards. Closing again does nothing.
 	close()
 }
 

@@ -56,7 +56,11 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 	return w, nil
 }
 
-func (w *workspace) close() error { return w.store.Close() }
+// close ends the display, which evaluation may have begun, and closes the store.
+func (w *workspace) close() error {
+	w.display.close()
+	return w.store.Close()
+}
 
 // openStore opens the store that the flags or the environment name.
 func openStore(ctx context.Context, o *options) (*store.Store, error) {
