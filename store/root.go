@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"nbuild/internal/digest"
 	"nbuild/internal/fsx"
 	"nbuild/internal/storepath"
@@ -45,23 +47,41 @@ func (s *Store) addRoot(ctx context.Context, link string, p storepath.Path) erro
 	if err := point(s.rootFile(link), link); err != nil {
 		return err
 	}
+	if err := checkLink(link); err != nil {
+		return err
+	}
+	return point(link, s.ObjectFile(p))
+}
+
+// CheckLink returns an error if AddRoot could not make a link, so that a user hears of it before a long build.
+func CheckLink(link string) error {
+	if err := checkLink(link); err != nil {
+		return fmt.Errorf("make link %s: %w", link, err)
+	}
+	return nil
+}
+
+func checkLink(link string) error {
 	there, err := os.Lstat(link)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := unix.Access(filepath.Dir(link), unix.W_OK|unix.X_OK); err != nil {
+			return &fs.PathError{Op: "write to", Path: filepath.Dir(link), Err: err}
+		}
+		return nil
 	case err != nil:
 		return err
 	case there.Mode().Type() != fs.ModeSymlink:
 		return errors.New("there is something else of that name, which is not a link into a store")
-	default:
-		target, err := os.Readlink(link)
-		if err != nil {
-			return err
-		}
-		if _, ok := objectOfTarget(target); !ok {
-			return fmt.Errorf("there is a link of that name to %s, which is not in a store", target)
-		}
 	}
-	return point(link, s.ObjectFile(p))
+	target, err := os.Readlink(link)
+	if err != nil {
+		return err
+	}
+	if _, ok := objectOfTarget(target); !ok {
+		return fmt.Errorf("there is a link of that name to %s, which is not in a store", target)
+	}
+	return nil
 }
 
 // point makes link a symlink to target unless it is one.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,5 +64,26 @@ func TestAddRootReplacesOnlyLinksIntoAStore(t *testing.T) {
 	}
 	if roots, err := s.Roots(t.Context()); err != nil || len(roots) != 1 {
 		t.Errorf("refused links count as roots: %v, %v", roots, err)
+	}
+}
+
+func TestCheckLink(t *testing.T) {
+	dir := newDir(t)
+	files{"file": "x", "link": "-> /nbuild/store/objects/" + strings.Repeat("0", 32) + "-x"}.write(t, dir)
+	for name, want := range map[string]string{
+		"new":       "",
+		"link":      "",
+		"file":      "make link " + dir + "/file: there is something else of that name, which is not a link into a store",
+		"none/new":  "make link " + dir + "/none/new: write to " + dir + "/none: no such file or directory",
+		"file/new":  "make link " + dir + "/file/new: lstat " + dir + "/file/new: not a directory",
+		"file/../x": "",
+	} {
+		got := ""
+		if err := CheckLink(filepath.Join(dir, name)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: error %q, want %q", name, got, want)
+		}
 	}
 }

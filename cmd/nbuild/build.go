@@ -13,6 +13,7 @@ import (
 	"nbuild/graph"
 	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
+	"nbuild/store"
 )
 
 // realise makes the outputs of the targets valid, shows what happens, prints the counts and returns the store paths in
@@ -80,6 +81,9 @@ func (w *workspace) printSummary(s graph.Summary, known int, took time.Duration)
 
 // buildAndLink realises targets, makes the result links and prints the paths if that is asked for.
 func (w *workspace) buildAndLink(ctx context.Context, targets []config.Target) ([]storepath.Path, error) {
+	if err := w.checkLinks(len(targets)); err != nil {
+		return nil, err
+	}
 	var drvs []*derivations.Derivation
 	for _, t := range targets {
 		drvs = append(drvs, t.Derivation)
@@ -102,6 +106,19 @@ func (w *workspace) buildAndLink(ctx context.Context, targets []config.Target) (
 		}
 	}
 	return paths, nil
+}
+
+// checkLinks looks whether the result links can be made.
+func (w *workspace) checkLinks(n int) error {
+	if w.options.noLink {
+		return nil
+	}
+	for i := range n {
+		if err := store.CheckLink(w.linkName(i)); err != nil {
+			return usagef("--out-link names another place, --no-link makes no link", "%v", err)
+		}
+	}
+	return nil
 }
 
 // linkName returns the i-th result link: "result", "result-2", "result-3".

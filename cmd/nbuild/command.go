@@ -20,6 +20,7 @@ type command struct {
 	details  string // what --help says below the usage
 	examples []string
 	flags    func(*pflag.FlagSet, *options)
+	dash     bool // run gets the "--" as well, because what stands behind it is something else
 	run      func(context.Context, *options, []string) error
 }
 
@@ -116,13 +117,13 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 			return usagef("", "--directory %s: there is no such directory", o.directory)
 		}
 	}
-	return cmd.run(ctx, o, commandArguments(flags))
+	return cmd.run(ctx, o, commandArguments(flags, cmd))
 }
 
-// commandArguments returns the arguments; what stands after "--" comes behind an element "--" of its own.
-func commandArguments(flags *pflag.FlagSet) []string {
+// commandArguments returns the arguments; if the command wants it, an element "--" divides them.
+func commandArguments(flags *pflag.FlagSet, cmd command) []string {
 	args := flags.Args()
-	if dash := flags.ArgsLenAtDash(); dash >= 0 {
+	if dash := flags.ArgsLenAtDash(); dash >= 0 && cmd.dash {
 		return slices.Insert(slices.Clone(args), dash, "--")
 	}
 	return args

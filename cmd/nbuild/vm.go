@@ -26,7 +26,8 @@ Ctrl-A X, or poweroff in the guest, ends it.`,
 			linkFlags(flags, o)
 			flags.BoolVar(&o.run, "run", false, "start the machine when it is built")
 		},
-		run: runVM,
+		dash: true,
+		run:  runVM,
 	}
 }
 
