@@ -10,6 +10,14 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 # The race detector needs a C compiler; without one the tests run all the same, and say what is lost.
 RACE := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
+# go test shows what was skipped, and why, only together with everything else. This shows the results, what was not
+# tested, and of tests that failed all they said.
+define loudly
+echo '$(1)'; mkdir -p bin; status=0; $(1) >bin/test.log 2>&1 || status=$$?; \
+	if [ $$status = 0 ]; then grep -E '^(ok|FAIL)|^[^>]*NOT TESTED' bin/test.log; else grep -vE '^ *(=== |--- PASS)' bin/test.log; fi; \
+	exit $$status
+endef
+
 .NOTPARALLEL:
 .PHONY: build vm test lint unit e2e bench fmt shellcheck clean help
 
@@ -23,10 +31,10 @@ test: build lint unit e2e ## check everything: lint, unit tests, end-to-end test
 
 unit: ## run the unit tests, with the race detector where there is a C compiler
 	@[ -n "$(RACE)" ] || echo 'NOT TESTED: data races, because there is no C compiler (cc) for go test -race'
-	$(GO) test $(RACE) ./...
+	@$(call loudly,$(GO) test $(RACE) -v ./...)
 
 e2e: build ## build real systems and boot them; needs a Debian mirror
-	NBUILD=$(CURDIR)/bin/nbuild $(GO) test -tags e2e -count=1 -timeout 25m ./e2e/...
+	@$(call loudly,NBUILD=$(CURDIR)/bin/nbuild $(GO) test -tags e2e -count=1 -timeout 25m -v ./e2e/...)
 
 lint: shellcheck ## check the format and what go vet, staticcheck and shellcheck find
 	@files=$$($(TOOL) gofumpt -l .) || exit; [ -z "$$files" ] || { echo "make fmt would change:" $$files; exit 1; }

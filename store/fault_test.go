@@ -58,7 +58,7 @@ func startChild(t *testing.T, task, dir string, attributes *syscall.SysProcAttr)
 	}
 	c.lines = bufio.NewReader(stdout)
 	if err := c.cmd.Start(); errors.Is(err, syscall.EPERM) && attributes != nil {
-		t.Skipf("namespaces are forbidden: %v", err)
+		t.Skipf("NOT TESTED: a full disk, because namespaces are forbidden: %v", err)
 	} else if err != nil {
 		t.Fatal(err)
 	}
