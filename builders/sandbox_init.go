@@ -52,6 +52,9 @@ func runInit(plan *sandboxPlan) int {
 	if err := unix.CloseRange(planFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return report.fail(stageSetup, check("close descriptors", err))
 	}
+	if fault := mapUser(plan); fault != nil {
+		return report.fail(stageSetup, fault)
+	}
 	if fault := setUp(plan); fault != nil {
 		return report.fail(stageSetup, fault)
 	}

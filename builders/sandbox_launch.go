@@ -32,6 +32,7 @@ const planSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | uni
 //
 // The lifeline replaces PR_SET_PDEATHSIG, which would fire when the thread ends that started the init, not nbuild.
 func launch(ctx context.Context, plan *sandboxPlan, log io.Writer, grace time.Duration) (*sandboxReport, error) {
+	plan.UIDMap, plan.GIDMap = userMaps(plan.AsRoot)
 	planFile, err := memoryFile("nbuild-plan", plan.encode(), planSeals)
 	if err != nil {
 		return nil, err
@@ -73,8 +74,10 @@ func launch(ctx context.Context, plan *sandboxPlan, log io.Writer, grace time.Du
 
 // initCommand runs this program again as the first process of new namespaces.
 //
-// One user is mapped, to whoever runs nbuild. As root inside, exec gives the init all capabilities of its namespace; as
-// another user it keeps just those it needs to mount, as ambient ones.
+// The init maps its user itself (see mapUser), and until then is nobody, whom exec would take all capabilities from if
+// they were not ambient. If the parent wrote the maps, the child would have to wait for it, and so would need a memory of
+// its own: a copy of nbuild's page tables, thrown away at once, and a page fault in nbuild for each page it writes to
+// afterwards. With the memory shared until exec 1,001 trivial builds take a fifth less time.
 func initCommand(ctx context.Context, asRoot bool) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{initName}
@@ -82,21 +85,51 @@ func initCommand(ctx context.Context, asRoot bool) *exec.Cmd {
 	// take one away from another, up to 10 ms.
 	cmd.Env = []string{"GOMAXPROCS=4", "GOGC=off"}
 	cmd.Dir = "/"
-	uid, gid := buildUID, buildGID
-	attributes := &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC |
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_VFORK | syscall.CLONE_VM |
+			syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC |
 			syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET | syscall.CLONE_NEWCGROUP,
-		Setsid: true,
+		Setsid:      true,
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN},
 	}
 	if asRoot {
-		uid, gid = 0, 0
-	} else {
-		attributes.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN}
+		// What a build as root may do is taken from these (see confine); the recorder keeps them.
+		cmd.SysProcAttr.AmbientCaps = nil
+		for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+			cmd.SysProcAttr.AmbientCaps = append(cmd.SysProcAttr.AmbientCaps, c)
+		}
 	}
-	attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Geteuid(), Size: 1}}
-	attributes.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: os.Getegid(), Size: 1}}
-	cmd.SysProcAttr = attributes
 	return cmd
+}
+
+// mapUser sets the one user and the one group that there are in the sandbox, whom this process is outside as well. That
+// group can't be left or changed by setgroups, which the kernel demands of those without privileges.
+func mapUser(plan *sandboxPlan) *fault {
+	for _, file := range []struct{ name, text string }{
+		{"/proc/self/setgroups", "deny"},
+		{"/proc/self/gid_map", plan.GIDMap},
+		{"/proc/self/uid_map", plan.UIDMap},
+	} {
+		fd, err := unix.Open(file.name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return check("open "+file.name, err)
+		}
+		_, err = unix.Write(fd, []byte(file.text))
+		_ = unix.Close(fd) // The kernel has taken or refused the text by now.
+		if err != nil {
+			return check("write "+file.name, err)
+		}
+	}
+	return nil
+}
+
+// userMaps returns the maps of one user and one group, root or the build user inside, to whoever runs nbuild.
+func userMaps(asRoot bool) (uidMap, gidMap string) {
+	uid, gid := buildUID, buildGID
+	if asRoot {
+		uid, gid = 0, 0
+	}
+	return fmt.Sprintf("%d %d 1\n", uid, os.Geteuid()), fmt.Sprintf("%d %d 1\n", gid, os.Getegid())
 }
 
 // readReport returns what the init reported; waitErr says how it ended, in case it could not.

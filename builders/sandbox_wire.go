@@ -14,6 +14,8 @@ type sandboxPlan struct {
 	Env    []string
 	Dir    string // working directory of the program
 	AsRoot bool
+	UIDMap string // for /proc/self/uid_map of the init
+	GIDMap string // likewise
 }
 
 // An operation is what one step does. The values are part of no format: both ends are the same binary.
@@ -148,6 +150,8 @@ func (p *sandboxPlan) encode() []byte {
 		asRoot = 1
 	}
 	w.number(asRoot)
+	w.text(p.UIDMap)
+	w.text(p.GIDMap)
 	return w.b
 }
 
@@ -161,6 +165,7 @@ func decodePlan(b []byte) (*sandboxPlan, error) {
 	}
 	p.Args, p.Env, p.Dir = r.texts(), r.texts(), r.text()
 	p.AsRoot = r.number() != 0
+	p.UIDMap, p.GIDMap = r.text(), r.text()
 	return p, r.end()
 }
 

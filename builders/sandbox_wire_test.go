@@ -11,6 +11,7 @@ import (
 func TestWireRoundTrip(t *testing.T) {
 	plan := &sandboxPlan{
 		Root: "/r\xff", Args: []string{"/bin/sh", "", "a b"}, Env: []string{"A=1"}, Dir: "/build", AsRoot: true,
+		UIDMap: "0 1000 1\n", GIDMap: "0 100 1\n",
 		Steps: []step{{Op: opWrite, Path: "p", Text: "zero\x00byte", Mode: 0o644}, {Op: opBind, Source: "s", Path: "p"}},
 	}
 	gotPlan, err := decodePlan(plan.encode())
