@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"nbuild/internal/fsx"
 )
 
 func main() {
@@ -40,7 +42,7 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer removeAll(dir)
+	defer fsx.RemoveAll(dir) // Best effort: it is a temporary folder.
 	fmt.Fprintf(out, "%d processors, %s, medians of %d runs taken in turn\n", runtime.NumCPU(), kernel(), *rounds)
 	s := suite{ctx: ctx, nbuild: binary, rounds: *rounds, dir: dir, out: out}
 	for _, c := range s.cases() {

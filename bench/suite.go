@@ -191,20 +191,6 @@ func (s *suite) copyStore(source, target string) error {
 	return s.setUp(s.dir, []string{"cp", "-a", "--reflink=auto", source, target})
 }
 
-// removeAll deletes a folder with read-only folders in it.
-func removeAll(dir string) error {
-	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() {
-			return os.Chmod(name, 0o700)
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.RemoveAll(dir)
-}
-
 // renameHost changes the host name that a project declares.
 func renameHost(project, host string) error {
 	name := filepath.Join(project, "nbuild.star")

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,29 +40,5 @@ func TestParsePackages(t *testing.T) {
 		if _, err := parsePackages([]byte(bad)); err == nil {
 			t.Errorf("parsePackages(%s) gave no error", bad)
 		}
-	}
-}
-
-func TestRemoveAllReadOnly(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "store")
-	if err := os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "a", "b", "c"), nil, 0o444); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"a/b", "a"} {
-		if err := os.Chmod(filepath.Join(dir, name), 0o555); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := removeAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("the folder is still there: %v", err)
-	}
-	if err := removeAll(dir); err != nil {
-		t.Errorf("removing nothing: %v", err)
 	}
 }

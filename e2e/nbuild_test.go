@@ -6,7 +6,6 @@ package e2e
 
 import (
 	"bytes"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"nbuild/internal/fsx"
 	"nbuild/internal/storepath"
 )
 
@@ -67,21 +67,12 @@ func newPlace(t *testing.T, u user) *place {
 	if err := os.Chmod(top, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { removeAll(t, top) })
-	return p
-}
-
-// removeAll deletes a folder with stores in it, whose objects are read-only.
-func removeAll(t *testing.T, dir string) {
-	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			_ = os.Chmod(path, 0o755)
+	t.Cleanup(func() {
+		if err := fsx.RemoveAll(top); err != nil { // The store's objects are read-only.
+			t.Errorf("clean up: %v", err)
 		}
-		return nil
 	})
-	if err := os.RemoveAll(dir); err != nil {
-		t.Errorf("clean up: %v", err)
-	}
+	return p
 }
 
 // write puts a file into the project.

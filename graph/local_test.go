@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"nbuild/builders"
 	"nbuild/derivations"
 	"nbuild/internal/digest"
+	"nbuild/internal/fsx"
 	"nbuild/store"
 )
 
@@ -27,19 +27,11 @@ func openStore(t *testing.T, dir string) *store.Store {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		makeDeletable(dir)
+		if err := fsx.RemoveAll(dir); err != nil { // The objects are read-only.
+			t.Error(err)
+		}
 	})
 	return s
-}
-
-// makeDeletable lets an unprivileged user's test delete the read-only folders of a store.
-func makeDeletable(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			_ = os.Chmod(path, 0o755) // What stays undeletable is found by who deletes it.
-		}
-		return nil
-	})
 }
 
 // A funcBuilder is a builder for one test.

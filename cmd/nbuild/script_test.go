@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nbuild/builders"
+	"nbuild/internal/fsx"
 )
 
 func TestMain(m *testing.M) {
@@ -56,8 +57,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NBUILD_DEBIAN_MIRROR", "file://"+env.WorkDir+"/no-mirror")
 			env.Setenv("NBUILD_DEBIAN_KEYRING", env.WorkDir+"/no-keyring")
 			env.Values[mirrorKey{}] = &scriptedMirror{}
-			// Objects are read-only folders; an unprivileged user's test must make them writable to delete them.
-			env.Defer(func() { makeDeletable(env.WorkDir) })
+			// The store's objects are read-only folders, which testscript can't delete for an unprivileged user.
+			env.Defer(func() { _ = fsx.RemoveAll(env.WorkDir) })
 			return nil
 		},
 	})
