@@ -1,10 +1,10 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/metrics"
-	"sync"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -21,59 +21,59 @@ const (
 	maxText    = 16 << 20   // bytes of the texts of a derivation, all of which the store keeps
 )
 
+// How often an evaluation is looked at. A step at most doubles what there is, and 40 steps can double a text 40 times, so
+// the looks must be close: a loop that doubles takes four steps, so between two looks memory grows fourfold. They must be
+// cheap as well: a project of 1,001 derivations is looked at 25,000 times, for 50 ns each.
+const (
+	lookSteps = 8
+	lookTime  = 200 * time.Microsecond // what takes less has not allocated much, and the heap is not worth a look
+)
+
+// A progress is what limit remembers of an evaluation.
+type progress struct {
+	nextDepth uint64    // the step at which values are checked for their depth
+	lastHeap  time.Time // when the heap was looked at
+}
+
 // limit makes the evaluation end, with a fault, when it goes beyond the limits or the context ends.
 // The function it returns must be called when the evaluation is over.
-//
-// The interpreter counts steps but not bytes, and 40 steps can double a text 40 times. So somebody has to look from
-// outside: between two looks a single step at most doubles what there is.
 func (ev *evaluator) limit() (stop func()) {
-	ev.thread.SetMaxExecutionSteps(checkSteps)
-	ev.thread.OnMaxSteps = checkProgress
-	done := make(chan struct{})
-	var watcher sync.WaitGroup
-	watcher.Go(func() { ev.watch(done) })
+	p := &progress{nextDepth: checkSteps, lastHeap: time.Now()}
+	ev.thread.SetMaxExecutionSteps(lookSteps)
+	ev.thread.OnMaxSteps = p.check
+	forget := context.AfterFunc(ev.ctx, func() { ev.thread.Cancel(ev.ctx.Err().Error()) })
 	return func() {
-		close(done)
-		watcher.Wait()
+		forget()
 		if err := ev.ctx.Err(); err != nil {
 			_ = ev.abort(err)
 		}
 	}
 }
 
-// checkProgress is called by the interpreter every checkSteps steps.
-func checkProgress(t *starlark.Thread) {
-	t.SetMaxExecutionSteps(t.ExecutionSteps() + checkSteps)
-	if t.ExecutionSteps() >= maxSteps {
+// check is called by the interpreter every lookSteps steps.
+func (p *progress) check(t *starlark.Thread) {
+	steps := t.ExecutionSteps()
+	t.SetMaxExecutionSteps(steps + lookSteps)
+	if now := time.Now(); now.Sub(p.lastHeap) >= lookTime {
+		p.lastHeap = now
+		// Much of it may be garbage, when a Packages has just read an archive's index.
+		if heap() > maxMemory {
+			if runtime.GC(); heap() > maxMemory {
+				t.Cancel(fmt.Sprintf("the evaluation needs more than %d MiB of memory; is there a text or list that only grows?", maxMemory>>20))
+				return
+			}
+		}
+	}
+	if steps < p.nextDepth {
+		return
+	}
+	p.nextDepth = steps + checkSteps
+	if steps >= maxSteps {
 		t.Cancel(fmt.Sprintf("the evaluation takes more than %d million steps; is there a loop that never ends?", maxSteps/1_000_000))
 		return
 	}
 	if name := variableTooDeep(t); name != "" {
 		t.Cancel(tooDeepValue(name))
-	}
-}
-
-// watch cancels the interpreter's thread, which is safe from another goroutine, until done is closed.
-func (ev *evaluator) watch(done <-chan struct{}) {
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-ev.ctx.Done():
-			ev.thread.Cancel(ev.ctx.Err().Error())
-			return
-		case <-ticker.C:
-			if heap() <= maxMemory {
-				continue
-			}
-			// Much of it may be garbage, when a Packages has just read an archive's index.
-			if runtime.GC(); heap() > maxMemory {
-				ev.thread.Cancel(fmt.Sprintf("the evaluation needs more than %d MiB of memory; is there a text or list that only grows?", maxMemory>>20))
-				return
-			}
-		}
 	}
 }
 
