@@ -7,6 +7,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"nbuild/config/fault"
 	"nbuild/derivations"
 	"nbuild/internal/storepath"
 )
@@ -25,7 +26,7 @@ type call struct {
 	signature signature
 	lparen    Position // of the call's parenthesis, by which the call is found in the file
 	arguments []argument
-	faults    []fault
+	faults    []argumentFault
 	poisoned  bool // an argument comes from a call that was wrong itself
 }
 
@@ -36,8 +37,8 @@ type argument struct {
 	value starlark.Value
 }
 
-// A fault is something wrong with a call or a part of one of its arguments.
-type fault struct {
+// An argumentFault is something wrong with a call or a part of one of its arguments.
+type argumentFault struct {
 	at   part
 	what string
 	hint string
@@ -94,7 +95,7 @@ func (c *call) bindNamed(name string, v starlark.Value) {
 	case c.argument(name) != nil:
 		c.fault(part{argument: name}, fmt.Sprintf("%s has two values for %s", sig.name, name), "")
 	case !slices.Contains(sig.parameters, name):
-		hint := didYouMean(name, sig.parameters)
+		hint := fault.DidYouMean(name, sig.parameters)
 		if hint == "" {
 			hint = "it takes " + strings.Join(sig.parameters, ", ")
 		}
@@ -125,7 +126,7 @@ func count(n int, noun string) string {
 }
 
 func (c *call) fault(at part, what, hint string) {
-	c.faults = append(c.faults, fault{at, what, hint})
+	c.faults = append(c.faults, argumentFault{at, what, hint})
 }
 
 // finish records the faults as items and reports whether the call is right and can go on.

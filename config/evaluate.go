@@ -16,6 +16,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"nbuild/config/fault"
 	"nbuild/derivations"
 	"nbuild/internal/storepath"
 )
@@ -52,7 +53,7 @@ func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
 		result = ev.result(globals)
 	}
 	if len(ev.items) > 0 {
-		wrong = newError(ev.items...)
+		wrong = fault.New(ev.items...)
 	}
 	if err := errors.Join(wrong, ev.broken); err != nil {
 		return nil, err
@@ -274,7 +275,7 @@ func (ev *evaluator) reportError(err error) {
 		for _, e := range resolveErrors {
 			it := Item{Position: ev.position(e.Pos), What: e.Msg}
 			if name, ok := strings.CutPrefix(e.Msg, "undefined: "); ok {
-				it.Hint = didYouMean(name, append(ev.predeclared.Keys(), starlark.Universe.Keys()...))
+				it.Hint = fault.DidYouMean(name, append(ev.predeclared.Keys(), starlark.Universe.Keys()...))
 			}
 			ev.report(it)
 		}

@@ -14,6 +14,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"nbuild/config/fault"
 	"nbuild/derivations"
 )
 
@@ -311,7 +312,7 @@ func (ev *evaluator) treeFunction(c *call) (starlark.Value, error) {
 	executable := c.plainTexts("executable")
 	for i, name := range executable {
 		if _, ok := spec.Files[name]; !ok {
-			c.fault(part{argument: "executable"}.key(i), fmt.Sprintf("%q is none of the texts in files", name), didYouMean(name, slices.Collect(maps.Keys(spec.Files))))
+			c.fault(part{argument: "executable"}.key(i), fmt.Sprintf("%q is none of the texts in files", name), fault.DidYouMean(name, slices.Collect(maps.Keys(spec.Files))))
 		}
 	}
 	if len(executable) > 0 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"nbuild/config/fault"
 )
 
 // A Result is what a project declares. It is immutable once Evaluate returned it.
@@ -26,13 +28,13 @@ func (r *Result) Lookup(name string) (Target, error) {
 			return t, nil
 		}
 		if t, ok := r.target(base); ok {
-			return Target{}, newError(Item{What: fmt.Sprintf("the target %q has no %q", base, attribute), Hint: "it has " + t.attributes()})
+			return Target{}, fault.New(Item{What: fmt.Sprintf("the target %q has no %q", base, attribute), Hint: "it has " + t.attributes()})
 		}
 	}
 	if name == "vm" || name == "system" {
 		return r.ofOnlySystem(name)
 	}
-	return Target{}, newError(Item{What: fmt.Sprintf("there is no target %q", name), Hint: r.hint(name)})
+	return Target{}, fault.New(Item{What: fmt.Sprintf("there is no target %q", name), Hint: r.hint(name)})
 }
 
 func (r *Result) target(name string) (Target, bool) {
@@ -71,7 +73,7 @@ func (t Target) attributes() string {
 func (r *Result) ofOnlySystem(attribute string) (Target, error) {
 	switch len(r.Systems) {
 	case 0:
-		return Target{}, newError(Item{
+		return Target{}, fault.New(Item{
 			What: fmt.Sprintf("there is no target %q, because the project declares no system", attribute),
 			Hint: `declare one: web = system(name = "web")`,
 		})
@@ -85,7 +87,7 @@ func (r *Result) ofOnlySystem(attribute string) (Target, error) {
 	for _, system := range r.Systems {
 		names = append(names, system+"."+attribute)
 	}
-	return Target{}, newError(Item{
+	return Target{}, fault.New(Item{
 		What: fmt.Sprintf("%q could be of any of %d systems", attribute, len(names)),
 		Hint: "name one: " + strings.Join(names, ", "),
 	})
@@ -97,7 +99,7 @@ func (r *Result) hint(name string) string {
 	for _, t := range r.Targets {
 		names = append(names, t.Name)
 	}
-	hint := didYouMean(name, names)
+	hint := fault.DidYouMean(name, names)
 	switch {
 	case hint != "":
 		return hint

@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
+	"nbuild/config/fault"
 	"nbuild/debian"
 	"nbuild/derivations"
 )
@@ -209,7 +210,7 @@ func (c *call) fields(at part, v starlark.Value, known ...string) []entry {
 		if slices.Contains(known, e.key) {
 			return e.value == starlark.None
 		}
-		hint := didYouMean(e.key, known)
+		hint := fault.DidYouMean(e.key, known)
 		if hint == "" {
 			hint = "it has " + strings.Join(known, ", ")
 		}

@@ -50,8 +50,9 @@ var imports = map[string]Allowance{
 		Tests:   []string{"internal/fsx"},
 		Without: []string{"net/http", "os/exec"},
 	},
+	"config/fault": {Without: impure},
 	"config": {
-		Own:     []string{"debian", "derivations", "internal/digest", "internal/storepath"},
+		Own:     []string{"config/fault", "debian", "derivations", "internal/digest", "internal/storepath"},
 		Modules: []string{"go.starlark.net"},
 		Without: []string{"net/http", "os/exec"},
 	},

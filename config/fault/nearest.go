@@ -1,4 +1,4 @@
-package config
+package fault
 
 import (
 	"cmp"
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// didYouMean returns a hint that names those of known that look like name, at most three, or "" when none does.
-func didYouMean(name string, known []string) string {
+// DidYouMean returns a hint that names those of known that look like name, at most three, or "" when none does.
+func DidYouMean(name string, known []string) string {
 	near := nearest(name, known)
 	if len(near) == 0 {
 		return ""

@@ -1,4 +1,4 @@
-package config
+package fault
 
 import "testing"
 
@@ -17,8 +17,8 @@ func TestDidYouMean(t *testing.T) {
 		{"", ""},
 	}
 	for _, test := range tests {
-		if got := didYouMean(test.name, known); got != test.want {
-			t.Errorf("didYouMean(%q) = %s, want %s", test.name, got, test.want)
+		if got := DidYouMean(test.name, known); got != test.want {
+			t.Errorf("DidYouMean(%q) = %s, want %s", test.name, got, test.want)
 		}
 	}
 }
