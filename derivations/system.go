@@ -15,15 +15,22 @@ type SystemSpec struct {
 	HostName     string        // one label: letters, digits and hyphens
 	Packages     []PackageFile // BasePackages and what they depend on, and what else is wanted
 	Kernel       []PackageFile // KernelPackage and what it depends on; only the image is used
-	KernelParams []string      // after DefaultKernelParams
-	Files        []SystemFile
-	Users        []User   // root among them gets the password and the keys
-	Enabled      []string // units to start, "nginx.service"; packages mostly enable their own
-	Masked       []string // units that can't be started
-	Programs     []*Derivation
-	References   []Input // what the texts in Files mention by a placeholder or store path
-	Tools        Toolset
-	Machine      Machine
+	KernelParams []string      // all of them
+
+	InitrdModules []string // kernel modules in the initrd, besides those that every system starts with
+	Files         []SystemFile
+	Users         []User   // root among them gets the password and the keys
+	Groups        []Group  // besides the users' own
+	Pinned        []string // absolute paths that every start puts back as the system has them, whatever the disk says
+	Enabled       []string // units to start, "nginx.service"; packages mostly enable their own
+	Masked        []string // units that can't be started
+	Programs      []*Derivation
+	References    []Input // what the texts in Files mention by a placeholder or store path
+	Tools         Toolset
+	Machine       Machine
+
+	Label    string            // what people call this version of the system; into manifest.json
+	Manifest map[string]string // what else the configuration says about the system; into manifest.json
 }
 
 // A SystemFile is a file of the configuration. Exactly one of Content, Source and Link is used: Link if it is not empty,
@@ -38,18 +45,29 @@ type SystemFile struct {
 	Group   string // name or number; empty means root
 }
 
-// A User is a person's account, or root's.
+// A User is the account of a person or a service, or root's.
 type User struct {
 	Name           string
-	UID            int    // 0 means the next free one from 1000, in the order of the list
-	GID            int    // 0 means a group of the user's own with the number of UID
+	System         bool   // a service's account: its uid is below 1000
+	UID            int    // 0 means the one that follows from the name
+	GID            int    // 0 means that of Group
+	Group          string // the primary group; empty means one of the user's own with the number of UID
 	Gecos          string // the full name
-	Home           string // empty means /home/NAME
-	Shell          string // empty means /bin/bash
+	Home           string // empty means /home/NAME, for a service's account /nonexistent
+	CreateHome     bool   // make the home of a service's account too; a person's is always made
+	Shell          string // empty means /bin/bash, for a service's account /usr/sbin/nologin
 	HashedPassword string // as crypt(5) makes it; empty locks the password
 	AuthorizedKeys []string
 	Groups         []string // further groups, which must be there
 	Sudo           bool     // member of group sudo; without a password, sudo asks for none
+}
+
+// A Group is a group of users.
+type Group struct {
+	Name    string
+	GID     int      // 0 means the one that follows from the name
+	Members []string // users, declared or of packages
+	System  bool     // a service's group: its gid is below 1000
 }
 
 // A Toolset has the trees of tools that systems are built and run with.
