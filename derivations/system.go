@@ -76,13 +76,6 @@ type Toolset struct {
 	VM    *Derivation // ToolTree of VMTools and what they depend on
 }
 
-// A Machine is how a virtual machine of the system is started, unless the one who starts it says otherwise.
-type Machine struct {
-	Memory int // in MiB; 0 means 1024
-	Cores  int // 0 means 2
-	Disk   int // in MiB; 0 means 8192. The file grows with what is written
-}
-
 // A System has the derivations that a SystemSpec comes to.
 type System struct {
 	*Derivation  // the system itself: a folder with kernel, initrd, kernel-params, layers, init and manifest.json

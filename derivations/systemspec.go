@@ -30,7 +30,7 @@ func (spec *SystemSpec) complete() error {
 	if len(spec.Packages) == 0 {
 		c.add("there are no packages")
 	}
-	spec.completeMachine()
+	spec.Machine.complete()
 	spec.Users = slices.Clone(spec.Users)
 	numberUsers(spec.Users)
 	for i := range spec.Users {
@@ -57,19 +57,6 @@ func (spec *SystemSpec) complete() error {
 		return fmt.Errorf("%s", strings.Join(c.faults, "\n"))
 	}
 	return nil
-}
-
-func (spec *SystemSpec) completeMachine() {
-	m := &spec.Machine
-	if m.Memory == 0 {
-		m.Memory = 1024
-	}
-	if m.Cores == 0 {
-		m.Cores = 2
-	}
-	if m.Disk == 0 {
-		m.Disk = 8192
-	}
 }
 
 func (c *specCheck) name(spec *SystemSpec) {
