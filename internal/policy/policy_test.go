@@ -33,6 +33,7 @@ var imports = map[string]Allowance{
 		Modules: []string{"golang.org/x/sys", "zombiezen.com/go/sqlite"},
 		Without: []string{"net/http"},
 	},
+	"modules":     {},
 	"scripts":     {Without: impure},
 	"derivations": {Own: []string{"internal/digest", "internal/storepath", "scripts"}, Without: impure},
 	"builders": {
