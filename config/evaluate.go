@@ -18,6 +18,7 @@ import (
 
 	"nbuild/config/fault"
 	"nbuild/derivations"
+	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
 )
 
@@ -104,7 +105,7 @@ func newEvaluator(ctx context.Context, p Project) *evaluator {
 		modules: map[string]*module{},
 		inputs:  map[string]derivations.Input{},
 		systems: map[string]Position{},
-		reads:   Reads{Sources: map[string]SourceRead{}, Environment: map[string]Environment{}},
+		reads:   Reads{Files: map[string]digest.Digest{}, Sources: map[string]SourceRead{}, Environment: map[string]Environment{}},
 	}
 	ev.predeclared = ev.functions()
 	ev.thread = &starlark.Thread{
@@ -201,7 +202,6 @@ func (ev *evaluator) readModule(name string) ([]byte, error) {
 	if ev.project.Builtin && name == BuiltinFile {
 		return []byte(demo), nil
 	}
-	ev.reads.Files = append(ev.reads.Files, name)
 	f, err := os.Open(filepath.Join(ev.project.Dir, filepath.FromSlash(name)))
 	if err != nil {
 		return nil, err
@@ -211,6 +211,7 @@ func (ev *evaluator) readModule(name string) ([]byte, error) {
 	if err == nil && len(text) > maxFile {
 		err = fmt.Errorf("the file is larger than %d MiB", maxFile>>20)
 	}
+	ev.reads.Files[name] = digest.Sum(text)
 	return text, err
 }
 
@@ -227,7 +228,6 @@ func reason(err error) error {
 // result makes targets of the globals of the project's file.
 func (ev *evaluator) result(globals starlark.StringDict) *Result {
 	r := &Result{Reads: ev.reads}
-	slices.Sort(r.Reads.Files)
 	for _, name := range slices.Sorted(maps.Keys(globals)) {
 		if strings.HasPrefix(name, "_") {
 			continue

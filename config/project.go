@@ -12,6 +12,7 @@ import (
 
 	"nbuild/debian"
 	"nbuild/derivations"
+	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
 )
 
@@ -78,9 +79,9 @@ type Target struct {
 
 // Reads is what an evaluation read beside the lock file: while none of it changes, neither does the result.
 type Reads struct {
-	Files       []string               // relative to the project's folder, sorted, and the project file among them
-	Sources     map[string]SourceRead  // by path relative to the project's folder
-	Environment map[string]Environment // by the variable's name
+	Files       map[string]digest.Digest // of their content, by path relative to the project's folder; the project file among them
+	Sources     map[string]SourceRead    // by path relative to the project's folder
+	Environment map[string]Environment   // by the variable's name
 }
 
 // A SourceRead is what source() found.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nbuild/config"
 	"nbuild/debian"
 	"nbuild/derivations"
 	"nbuild/internal/digest"
@@ -93,6 +94,20 @@ func vectors(t *testing.T) map[string]string {
 		"trees":  treeVectors(),
 		"owners": string(ownersVector()),
 		"lock":   lockVector(t),
+
+		"evaluation record": string(recordVector(greeting).Bytes()),
+	}
+}
+
+func recordVector(greeting *derivations.Derivation) *config.Record {
+	source := storepath.New(digest.Derive(digest.ContextStorePath, nil), "www")
+	return &config.Record{
+		Evaluator: "Ab-1/c_2",
+		Files:     map[string]digest.Digest{"nbuild.star": digest.Sum([]byte("# a file\n")), "lib/a.star": digest.Sum(nil)},
+		Sources:   map[string]storepath.Path{"www": source},
+		Variables: map[string]digest.Digest{"EDITOR": digest.Sum([]byte("vi")), "PAGER": {}},
+		Messages:  []string{"nbuild.star:3:1: printed"},
+		Targets:   map[string]config.RecordedTarget{"greeting": {Derivation: greeting.ID(), Output: "out"}},
 	}
 }
 

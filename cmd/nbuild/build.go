@@ -79,23 +79,14 @@ func (w *workspace) printSummary(s graph.Summary, known int, took time.Duration)
 	fmt.Fprintf(w.options.stderr, "nbuild: %s in %s\n", text, formatDuration(took))
 }
 
-// buildAndLink realises targets, makes the result links and prints the paths if that is asked for.
-func (w *workspace) buildAndLink(ctx context.Context, targets []config.Target) ([]storepath.Path, error) {
-	if err := w.checkLinks(len(targets)); err != nil {
-		return nil, err
-	}
-	var drvs []*derivations.Derivation
-	for _, t := range targets {
-		drvs = append(drvs, t.Derivation)
-	}
-	known, err := w.realise(ctx, drvs)
+// buildAndLink makes the targets that names stand for valid, makes the result links and prints the paths if that is asked
+// for.
+func (w *workspace) buildAndLink(ctx context.Context, names []string) ([]storepath.Path, error) {
+	paths, err := w.build(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	var paths []storepath.Path
-	for i, t := range targets {
-		path := known[t.Derivation.ID()][t.Output]
-		paths = append(paths, path)
+	for i, path := range paths {
 		if !w.options.noLink {
 			if err := w.store.AddRoot(ctx, w.linkName(i), path); err != nil {
 				return nil, err
@@ -106,6 +97,46 @@ func (w *workspace) buildAndLink(ctx context.Context, targets []config.Target) (
 		}
 	}
 	return paths, nil
+}
+
+// build makes the targets that names stand for valid, and returns their store paths in the same order.
+func (w *workspace) build(ctx context.Context, names []string) ([]storepath.Path, error) {
+	start := time.Now()
+	found, because, err := w.recall(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	if found != nil {
+		if err := w.checkLinks(len(names)); err != nil {
+			return nil, err
+		}
+		w.printSummary(graph.Summary{}, len(found.derivations), time.Since(start))
+		return found.paths, nil
+	}
+	targets, err := w.targets(ctx, names, because)
+	if err == nil {
+		err = w.checkLinks(len(names))
+	}
+	if err != nil {
+		return nil, err
+	}
+	known, err := w.realise(ctx, derivationsOf(targets))
+	if err != nil {
+		return nil, err
+	}
+	var paths []storepath.Path
+	for _, t := range targets {
+		paths = append(paths, known[t.Derivation.ID()][t.Output])
+	}
+	return paths, nil
+}
+
+func derivationsOf(targets []config.Target) []*derivations.Derivation {
+	var drvs []*derivations.Derivation
+	for _, t := range targets {
+		drvs = append(drvs, t.Derivation)
+	}
+	return drvs
 }
 
 // checkLinks looks whether the result links can be made.
@@ -145,8 +176,8 @@ func buildCommand() command {
 			if len(args) == 0 {
 				return usagef("nbuild build TARGET...", "build: which target?")
 			}
-			return withTargets(ctx, o, args, func(w *workspace, targets []config.Target) error {
-				_, err := w.buildAndLink(ctx, targets)
+			return withWorkspace(ctx, o, func(w *workspace) error {
+				_, err := w.buildAndLink(ctx, args)
 				return err
 			})
 		},
@@ -165,8 +196,8 @@ func systemCommand() command {
 			if err != nil {
 				return err
 			}
-			return withTargets(ctx, o, []string{name}, func(w *workspace, targets []config.Target) error {
-				_, err := w.buildAndLink(ctx, targets)
+			return withWorkspace(ctx, o, func(w *workspace) error {
+				_, err := w.buildAndLink(ctx, []string{name})
 				return err
 			})
 		},
@@ -196,11 +227,7 @@ func fetchCommand() command {
 				return usagef("nbuild fetch TARGET...", "fetch: which target?")
 			}
 			return withTargets(ctx, o, args, func(w *workspace, targets []config.Target) error {
-				var drvs []*derivations.Derivation
-				for _, t := range targets {
-					drvs = append(drvs, t.Derivation)
-				}
-				_, err := w.realise(ctx, downloadsOf(drvs))
+				_, err := w.realise(ctx, downloadsOf(derivationsOf(targets)))
 				return err
 			})
 		},
@@ -216,20 +243,36 @@ func downloadsOf(targets []*derivations.Derivation) (fetches []*derivations.Deri
 	return fetches
 }
 
-// withTargets opens the workspace, evaluates the project and hands over the targets that args name.
-func withTargets(ctx context.Context, o *options, args []string, use func(*workspace, []config.Target) error) (err error) {
+// withWorkspace opens the workspace for use and closes it afterwards.
+func withWorkspace(ctx context.Context, o *options, use func(*workspace) error) (err error) {
 	w, err := openWorkspace(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	result, err := w.evaluate(ctx)
+	return use(w)
+}
+
+// withTargets opens the workspace, evaluates the project and hands over the targets that args name.
+func withTargets(ctx context.Context, o *options, args []string, use func(*workspace, []config.Target) error) error {
+	return withWorkspace(ctx, o, func(w *workspace) error {
+		targets, err := w.targets(ctx, args, "")
+		if err != nil {
+			return err
+		}
+		return use(w, targets)
+	})
+}
+
+// targets evaluates the project and returns the targets that names stand for. because says why it must be evaluated.
+func (w *workspace) targets(ctx context.Context, names []string, because string) ([]config.Target, error) {
+	result, err := w.evaluate(ctx, because)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var targets []config.Target
 	var faults []error
-	for _, name := range args {
+	for _, name := range names {
 		t, err := result.Lookup(name)
 		if err != nil {
 			faults = append(faults, err)
@@ -237,8 +280,5 @@ func withTargets(ctx context.Context, o *options, args []string, use func(*works
 		}
 		targets = append(targets, t)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return err
-	}
-	return use(w, targets)
+	return targets, errors.Join(faults...)
 }

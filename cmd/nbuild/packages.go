@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
 
 	"nbuild/config"
 	"nbuild/debian"
+	"nbuild/internal/digest"
 )
 
 // packages are the Debian packages of a project: its lock file, and the archive that is asked for what isn't locked. The
@@ -18,6 +22,8 @@ type packages struct {
 	cache    string // folder for verified indices
 	stall    time.Duration
 	progress func(name string, done, total int64)
+	lockRead bool
+	lockText []byte // of the lock file, nil when there is none
 	resolver *debian.Resolver
 
 	mu      sync.Mutex // guards what follows: downloads ask for mirrors from many goroutines
@@ -47,11 +53,38 @@ type lockError struct{ error }
 
 func (lockError) IsInput() bool { return true }
 
-// readLock reads the lock file; anew forgets what it says.
-func (p *packages) readLock(anew bool) error {
-	lock, err := debian.ReadLock(p.lockFile)
-	if err != nil && !anew {
-		return lockError{err}
+// readLock reads the lock file, once.
+func (p *packages) readLock() error {
+	if p.lockRead {
+		return nil
+	}
+	text, err := os.ReadFile(p.lockFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return lockError{fmt.Errorf("read lock: %v", err)}
+	}
+	p.lockRead, p.lockText = true, text
+	return nil
+}
+
+// lockDigest returns the digest of the lock file, or zero when there is none.
+func (p *packages) lockDigest() digest.Digest {
+	if p.lockText == nil {
+		return digest.Digest{}
+	}
+	return digest.Sum(p.lockText)
+}
+
+// openLock makes the resolver of the lock file; anew forgets what the file says.
+func (p *packages) openLock(anew bool) error {
+	lock := &debian.Lock{}
+	err := p.readLock()
+	if err == nil && p.lockText != nil && !anew {
+		if lock, err = debian.ParseLock(p.lockText, p.lockFile); err != nil {
+			err = lockError{err}
+		}
+	}
+	if err != nil {
+		return err
 	}
 	refuse := ""
 	switch {
@@ -59,9 +92,6 @@ func (p *packages) readLock(anew bool) error {
 		refuse = "--locked was given"
 	case p.options.offline:
 		refuse = "--offline was given"
-	}
-	if anew {
-		lock = &debian.Lock{}
 	}
 	p.resolver = debian.NewResolver(debian.ResolverOptions{Lock: lock, Refuse: refuse, Open: p.open})
 	return nil
@@ -72,7 +102,9 @@ func (p *packages) writeLock() error {
 	if !p.resolver.Changed() {
 		return nil
 	}
-	return p.resolver.Lock().Write(p.lockFile)
+	lock := p.resolver.Lock()
+	p.lockText = lock.Bytes()
+	return lock.Write(p.lockFile)
 }
 
 // Resolve answers from the lock, or asks the archive and adds to the lock.

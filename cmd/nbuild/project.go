@@ -69,20 +69,17 @@ func lockCommand() command {
 			projectFlags(flags, o)
 			flags.BoolVar(&o.update, "update", false, "forget the lock and resolve everything anew")
 		},
-		run: func(ctx context.Context, o *options, args []string) (err error) {
+		run: func(ctx context.Context, o *options, args []string) error {
 			if len(args) > 0 {
 				return usagef("nbuild lock --help", "lock: takes no arguments")
 			}
 			if o.update && (o.locked || o.offline) {
 				return usagef("", "lock: --update goes with neither --locked nor --offline")
 			}
-			w, err := openWorkspace(ctx, o)
-			if err != nil {
+			return withWorkspace(ctx, o, func(w *workspace) error {
+				_, err := w.evaluate(ctx, "")
 				return err
-			}
-			defer func() { err = errors.Join(err, w.close()) }()
-			_, err = w.evaluate(ctx)
-			return err
+			})
 		},
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nbuild/config"
 	"nbuild/internal/storepath"
 )
 
@@ -44,8 +43,8 @@ func runVM(ctx context.Context, o *options, args []string) error {
 		return err
 	}
 	var runner string
-	err = withTargets(ctx, o, []string{name}, func(w *workspace, targets []config.Target) error {
-		paths, err := w.buildAndLink(ctx, targets)
+	err = withWorkspace(ctx, o, func(w *workspace) error {
+		paths, err := w.buildAndLink(ctx, []string{name})
 		if err != nil || !o.run {
 			return err
 		}

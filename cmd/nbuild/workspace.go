@@ -22,6 +22,7 @@ type workspace struct {
 	store     *store.Store
 	display   display
 	packages  *packages
+	sources   sources
 	builtin   bool // there is no project file: the demo is used
 }
 
@@ -44,7 +45,10 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &workspace{options: o, directory: directory, store: s, display: newDisplay(o), builtin: builtin}
+	w := &workspace{
+		options: o, directory: directory, store: s, display: newDisplay(o), builtin: builtin,
+		sources: sources{s, map[sourceFile]storepath.Path{}},
+	}
 	lockFile := filepath.Join(directory, "nbuild.lock")
 	if builtin {
 		// The demo belongs to no folder, so its lock doesn't lie in whichever folder nbuild was started in.
@@ -92,36 +96,24 @@ func storeDirectory(o *options) (string, error) {
 	return filepath.Join(home, ".local", "share", "nbuild"), nil
 }
 
-// evaluate evaluates the project, and writes the lock file if packages were added to it.
-func (w *workspace) evaluate(ctx context.Context) (*config.Result, error) {
-	if w.builtin && !w.options.quiet {
-		fmt.Fprintf(w.options.stderr, "nbuild: there is no %s here: using the built-in demo system (nbuild init writes it out)\n", config.DefaultFile)
-	}
-	if err := w.packages.readLock(w.options.update); err != nil {
-		return nil, err
-	}
-	result, err := config.Evaluate(ctx, config.Project{
-		Dir:      w.directory,
-		Builtin:  w.builtin,
-		Packages: w.packages,
-		Sources:  sources{w.store},
-		Getenv:   os.LookupEnv,
-		Print: func(at config.Position, text string) {
-			fmt.Fprintf(w.options.stderr, "nbuild: %s: %s\n", at, text)
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return result, w.packages.writeLock()
+// sources lets a project put files into the store, each once: what changes meanwhile isn't seen by this nbuild.
+type sources struct {
+	store *store.Store
+	added map[sourceFile]storepath.Path
 }
 
-// sources lets a project put files into the store.
-type sources struct{ store *store.Store }
+type sourceFile struct{ name, file string }
 
 // AddSource puts a file or folder into the store.
 func (s sources) AddSource(ctx context.Context, name, file string) (storepath.Path, error) {
+	source := sourceFile{name, file}
+	if path, ok := s.added[source]; ok {
+		return path, nil
+	}
 	object, err := s.store.AddSource(ctx, name, file)
+	if err == nil {
+		s.added[source] = object.Path
+	}
 	return object.Path, err
 }
 

@@ -74,6 +74,35 @@ func ReplaceSymlink(target, link string) error {
 	return nil
 }
 
+// WriteFile makes file one of this content and mode, in one step that others see whole. After a loss of power it may be
+// empty.
+func WriteFile(file string, content []byte, mode fs.FileMode) error {
+	return writeFile(file, content, mode, func(*os.File) error { return nil })
+}
+
+// WriteFileDurably is WriteFile for what must not be lost: file has the old content or the new one, whatever happens.
+func WriteFileDurably(file string, content []byte, mode fs.FileMode) error {
+	return writeFile(file, content, mode, (*os.File).Sync)
+}
+
+func writeFile(file string, content []byte, mode fs.FileMode, flush func(*os.File) error) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Chmod(mode)); err == nil {
+		err = flush(f)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
 // Copy copies a file, a folder with all below it, or a symlink to to, which must not exist. Of the modes it keeps only
 // whether the owner may execute, of other properties none. It refuses what is none of these three.
 func Copy(from, to string) error {

@@ -157,3 +157,28 @@ func TestSyncFileSystem(t *testing.T) {
 		t.Errorf("got error %v, want one that matches fs.ErrNotExist", err)
 	}
 }
+
+func TestWriteFile(t *testing.T) {
+	writers := map[string]func(string, []byte, fs.FileMode) error{"plain": WriteFile, "durable": WriteFileDurably}
+	for name, writeFile := range writers {
+		dir := t.TempDir()
+		write(t, dir+"/old", "old content", 0o600)
+		for _, file := range []string{"old", "new"} {
+			if err := writeFile(dir+"/"+file, []byte("content"), 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := map[string]string{"old": "-rw-r----- content", "new": "-rw-r----- content"}
+		if diff := cmp.Diff(want, list(t, dir)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		// What can't be replaced stays, and nothing else is left.
+		write(t, dir+"/folder/file", "", 0o644)
+		if err := writeFile(dir+"/folder", nil, 0o644); err == nil {
+			t.Errorf("%s: a folder was replaced", name)
+		}
+		if left := list(t, dir); len(left) != 4 {
+			t.Errorf("%s: it left %v", name, left)
+		}
+	}
+}

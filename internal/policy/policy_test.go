@@ -21,6 +21,7 @@ var imports = map[string]Allowance{
 	"internal/digest":    {Modules: []string{"github.com/zeebo/blake3"}, Without: impure},
 	"internal/storepath": {Own: []string{"internal/digest"}, Without: impure},
 	"internal/owners":    {Without: impure},
+	"internal/buildid":   {Own: []string{"internal/digest"}},
 	"internal/fsx":       {Modules: []string{"golang.org/x/sys"}},
 	"internal/lock":      {Modules: []string{"golang.org/x/sys"}},
 	"internal/tree": {
@@ -53,12 +54,12 @@ var imports = map[string]Allowance{
 	},
 	"config/fault": {Without: impure},
 	"config": {
-		Own:     []string{"config/fault", "debian", "derivations", "internal/digest", "internal/storepath"},
+		Own:     []string{"config/fault", "debian", "derivations", "internal/digest", "internal/fsx", "internal/storepath"},
 		Modules: []string{"go.starlark.net"},
 		Without: []string{"net/http", "os/exec"},
 	},
 	"cmd/nbuild": {
-		Own:     []string{"builders", "config", "debian", "derivations", "graph", "internal/digest", "internal/storepath", "store"},
+		Own:     []string{"builders", "config", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/storepath", "store"},
 		Modules: []string{"github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
 		Tests:   []string{"internal/fsx", "internal/testarchive"},
 	},
