@@ -97,12 +97,28 @@ func TestPeakLeavesChildrenOut(t *testing.T) {
 	}
 }
 
+// Of a command that ends before anybody can look, the kernel knows the peak.
+func TestPeakOfShortCommand(t *testing.T) {
+	if _, err := exec.LookPath("dd"); err != nil {
+		t.Skip("NOT TESTED: peak memory, because dd is not installed")
+	}
+	c := &contender{name: "dd", command: []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"}, alone: true}
+	_, peak, err := c.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if peak < 64<<20 || peak > 128<<20 {
+		t.Errorf("peak of dd: %d bytes, want somewhat more than 64 MiB", peak)
+	}
+}
+
 func TestReport(t *testing.T) {
 	var out strings.Builder
 	report(&out, "case", "≤ 1 s", []measurement{
 		{contender: "nbuild", times: []time.Duration{2 * time.Second}, peak: 3 << 20},
 		{contender: "peer", times: []time.Duration{3 * time.Second, 5 * time.Second}, peak: 1 << 20},
 		{contender: "short", times: []time.Duration{20 * time.Millisecond}, peak: 1 << 20},
+		{contender: "exact", times: []time.Duration{20 * time.Millisecond}, peak: 1 << 20, exact: true},
 		{contender: "absent", skipped: "not installed"},
 	})
 	want := `
@@ -110,6 +126,7 @@ case (to reach: ≤ 1 s)
   nbuild                                     2s   min 2s max 2s, 1 runs, 3 MiB
   peer                                       4s   min 3s max 5s, 2 runs, 1 MiB, 2.00 × nbuild
   short                                    20ms   min 20ms max 20ms, 1 runs, 0.01 × nbuild
+  exact                                    20ms   min 20ms max 20ms, 1 runs, 1 MiB, 0.01 × nbuild
   absent                             NOT MEASURED: not installed
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
