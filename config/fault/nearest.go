@@ -9,19 +9,24 @@ import (
 
 // DidYouMean returns a hint that names those of known that look like name, at most three, or "" when none does.
 func DidYouMean(name string, known []string) string {
-	near := nearest(name, known)
-	if len(near) == 0 {
-		return ""
-	}
-	for i, n := range near {
-		near[i] = fmt.Sprintf("%q", n)
-	}
-	return "did you mean " + strings.Join(near, " or ") + "?"
+	return Suggest(Nearest(name, known))
 }
 
-// nearest returns those of known, three at most, that are as near to name as any and at most a third of its length (and
+// Suggest returns a hint that asks whether one of names is meant, or "" when there are none.
+func Suggest(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = fmt.Sprintf("%q", n)
+	}
+	return "did you mean " + strings.Join(quoted, " or ") + "?"
+}
+
+// Nearest returns those of known, three at most, that are as near to name as any and at most a third of its length (and
 // one edit) away. A name that begins with name counts as near, because people leave out the end of long names.
-func nearest(name string, known []string) []string {
+func Nearest(name string, known []string) []string {
 	type candidate struct {
 		name  string
 		edits int

@@ -53,6 +53,11 @@ var imports = map[string]Allowance{
 		Without: []string{"net/http", "os/exec"},
 	},
 	"config/fault": {Without: impure},
+	"config/options": {
+		Own:     []string{"config/fault"},
+		Modules: []string{"go.starlark.net"},
+		Without: impure,
+	},
 	"config": {
 		Own:     []string{"config/fault", "debian", "derivations", "internal/digest", "internal/fsx", "internal/storepath"},
 		Modules: []string{"go.starlark.net"},

@@ -1,0 +1,138 @@
+package options
+
+import (
+	"fmt"
+	"iter"
+
+	"go.starlark.net/starlark"
+
+	"nbuild/config/fault"
+)
+
+// A definition is a part that defines an option of a tree as a whole.
+type definition struct {
+	part
+	option int // its index
+}
+
+// flatten adds the definitions of n's options that p holds, n's name and all below it, to a list. Wrappers above options
+// go on to the options.
+func (m *merger) flatten(n *node, p part, to []definition) []definition {
+	mark := len(m.stack)
+	m.unwrap(p, 0)
+	for i, end := mark, len(m.stack); i < end; i++ {
+		p := m.stack[i]
+		if n.option != nil {
+			to = append(to, definition{p, n.index})
+		} else {
+			to = m.flattenGroup(n, p, to)
+		}
+	}
+	m.stack = m.stack[:mark]
+	return to
+}
+
+func (m *merger) flattenGroup(n *node, p part, to []definition) []definition {
+	if p.value == starlark.None {
+		return to
+	}
+	entries, ok := entriesOf(p.value)
+	if !ok {
+		m.notGroup(n, p)
+		return to
+	}
+	for key, v := range entries {
+		name, ok := key.(starlark.String)
+		if !ok {
+			m.complain(misfit, p.at, fmt.Sprintf("want names of options for keys, got %s", describe(key)), "")
+			continue
+		}
+		inner := p
+		inner.value = v
+		if at := m.entryPosition(p.value, string(name)); at.Line > 0 {
+			inner.at = at
+		}
+		to = m.flattenEntry(n, string(name), inner, to)
+	}
+	return to
+}
+
+func (m *merger) notGroup(n *node, p part) {
+	name := m.nameOf(n.name)
+	if name == "" {
+		m.complain(misfit, p.at, "config: want a dictionary of definitions, got "+describe(p.value), "")
+		return
+	}
+	m.complain(misfit, p.at, fmt.Sprintf("%s is a group of options: want a dictionary, got %s", name, describe(p.value)), "")
+}
+
+func (m *merger) flattenEntry(n *node, name string, p part, to []definition) []definition {
+	if child := n.children[name]; child != nil && child.children != nil {
+		return m.flatten(child, p, to) // Most names have one label.
+	}
+	labels := m.labels(name)
+	if labels == nil {
+		m.complain(misfit, p.at, notAName(m.nameOf(under(n.name, name))), "")
+		return to
+	}
+	found, last, rest := n.find(labels)
+	switch {
+	case found == nil:
+		m.unknown(last, rest, p.at)
+		return to
+	case found.broken:
+		return to
+	}
+	for i := len(rest) - 1; i >= 0; i-- {
+		dict := starlark.NewDict(1)
+		if err := dict.SetKey(starlark.String(rest[i]), p.value); err != nil {
+			panic(err) // A string can be a key, and nobody else has the dictionary.
+		}
+		p.value = dict
+	}
+	return m.flatten(found, p, to)
+}
+
+// labels returns the labels of a name, or nil when it is none.
+func (m *merger) labels(name string) []string {
+	labels, known := m.names[name]
+	if !known {
+		labels, _ = parseName(name)
+		m.names[name] = labels
+	}
+	return labels
+}
+
+// unknown complains about a definition of what nobody declares: labels lead from group n to nothing.
+func (m *merger) unknown(n *node, labels []string, at fault.Position) {
+	prefix := m.name()
+	it := fault.Item{
+		Position: at,
+		What:     "there is no option " + m.nameOf(under(n.name, joinName(labels...))),
+		Hint:     n.suggest(labels, prefix),
+	}
+	if m.allowUnknown {
+		m.warnings = append(m.warnings, it)
+		return
+	}
+	m.complain(misfit, it.Position, it.What, it.Hint)
+}
+
+// entriesOf returns the entries of a dictionary, or the defined attributes of a submodule's value.
+func entriesOf(v starlark.Value) (iter.Seq2[starlark.Value, starlark.Value], bool) {
+	switch v := v.(type) {
+	case *starlark.Dict:
+		return v.Entries(), true
+	case *attributes:
+		return v.entries, true
+	}
+	return nil, false
+}
+
+// entryPosition returns where an entry of a dictionary is written, or the zero Position.
+func (m *merger) entryPosition(dict starlark.Value, key string) fault.Position {
+	if d, ok := dict.(*starlark.Dict); ok {
+		return m.interpreter.Entry(d, key)
+	}
+	return fault.Position{}
+}

@@ -1,0 +1,250 @@
+package options_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"nbuild/config/fault"
+	"nbuild/config/options"
+)
+
+// A project evaluates modules that are written as texts.
+type textProject struct {
+	files   map[string]*syntax.File
+	entries map[string][]*syntax.DictEntry // by key, of all files
+	runs    map[string]int                 // of config functions, by file
+	thread  *starlark.Thread
+}
+
+var _ options.Interpreter = (*textProject)(nil)
+
+// load makes modules of the files of a text: "-- a.star --", then what is in it. A text without such a line is one file
+// called web.star.
+func loadText(t testing.TB, text string) (*textProject, []options.Module) {
+	t.Helper()
+	p := &textProject{files: map[string]*syntax.File{}, entries: map[string][]*syntax.DictEntry{}, runs: map[string]int{}}
+	p.thread = &starlark.Thread{Name: "test"}
+	var modules []options.Module
+	for _, file := range splitFiles(text) {
+		modules = append(modules, p.loadFile(t, file[0], file[1]))
+	}
+	return p, modules
+}
+
+func splitFiles(text string) (files [][2]string) {
+	if !strings.HasPrefix(text, "-- ") {
+		return [][2]string{{"web.star", text}}
+	}
+	for _, part := range strings.Split("\n"+text, "\n-- ")[1:] {
+		name, content, _ := strings.Cut(part, " --\n")
+		files = append(files, [2]string{name, content})
+	}
+	return files
+}
+
+func (p *textProject) loadFile(t testing.TB, name, text string) options.Module {
+	t.Helper()
+	fileOptions := &syntax.FileOptions{Set: true, While: true, TopLevelControl: true}
+	file, err := fileOptions.Parse(name, text, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.files[name] = file
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if e, ok := n.(*syntax.DictEntry); ok {
+			if key, ok := e.Key.(*syntax.Literal); ok {
+				if text, ok := key.Value.(string); ok {
+					p.entries[text] = append(p.entries[text], e)
+				}
+			}
+		}
+		return true
+	})
+	predeclared := options.Functions()
+	predeclared["derivation"] = starlark.NewBuiltin("derivation", newStoreThing)
+	predeclared["source"] = starlark.NewBuiltin("source", newStoreThing)
+	predeclared["struct"] = starlark.NewBuiltin("struct", starlarkstruct.Make)
+	program, err := starlark.FileProgram(file, predeclared.Has)
+	if err != nil {
+		t.Fatal(err)
+	}
+	globals, err := program.Init(p.thread, predeclared)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	globals.Freeze()
+	return options.Module{Name: name, Position: fault.Position{File: name, Line: 1, Column: 1}, Options: globals["options"], Config: globals["config"]}
+}
+
+// Call calls a config function.
+func (p *textProject) Call(fn starlark.Callable, cfg starlark.Value) (starlark.Value, []fault.Item) {
+	if f, ok := fn.(*starlark.Function); ok {
+		p.runs[f.Position().Filename()]++
+	}
+	v, err := starlark.Call(p.thread, fn, starlark.Tuple{cfg}, nil)
+	if err == nil {
+		return v, nil
+	}
+	var failed *starlark.EvalError
+	if !errors.As(err, &failed) {
+		return nil, []fault.Item{{What: err.Error()}}
+	}
+	it := fault.Item{What: failed.Msg}
+	for _, frame := range slices.Backward(failed.CallStack) {
+		if frame.Pos.Line > 0 {
+			it.Position = positionOf(frame.Pos)
+			break
+		}
+	}
+	return nil, []fault.Item{it}
+}
+
+func positionOf(pos syntax.Position) fault.Position {
+	return fault.Position{File: pos.Filename(), Line: int(pos.Line), Column: int(pos.Col)}
+}
+
+// Entry returns where the first entry of any dictionary with that key stands whose dictionary has all the keys of d.
+func (p *textProject) Entry(d *starlark.Dict, key string) fault.Position {
+	for _, e := range p.entries[key] {
+		for _, file := range p.files {
+			if at := entryIn(file, e, d); at.Line > 0 {
+				return at
+			}
+		}
+	}
+	return fault.Position{}
+}
+
+func entryIn(file *syntax.File, entry *syntax.DictEntry, d *starlark.Dict) (at fault.Position) {
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if dict, ok := n.(*syntax.DictExpr); ok && at.Line == 0 && slices.Contains(dict.List, syntax.Expr(entry)) && hasKeys(dict, d) {
+			at = positionOf(syntax.Start(entry))
+		}
+		return true
+	})
+	return at
+}
+
+func hasKeys(dict *syntax.DictExpr, d *starlark.Dict) bool {
+	if len(dict.List) != d.Len() {
+		return false
+	}
+	for _, e := range dict.List {
+		key, ok := e.(*syntax.DictEntry).Key.(*syntax.Literal)
+		if !ok {
+			return false
+		}
+		text, _ := key.Value.(string)
+		v, found, err := d.Get(starlark.String(text))
+		if err != nil || !found {
+			return false
+		}
+		if literal, ok := e.(*syntax.DictEntry).Value.(*syntax.Literal); ok && !sameLiteral(literal, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameLiteral tells dictionaries with the same keys apart.
+func sameLiteral(literal *syntax.Literal, v starlark.Value) bool {
+	switch v := v.(type) {
+	case starlark.String:
+		return literal.Value == string(v)
+	case starlark.Int:
+		n, _ := v.Int64()
+		return literal.Value == n
+	}
+	return false
+}
+
+// Literal returns where a dictionary with the keys of v is written.
+func (p *textProject) Literal(v starlark.Value) (at fault.Position) {
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return at
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		syntax.Walk(p.files[name], func(n syntax.Node) bool {
+			if dict, ok := n.(*syntax.DictExpr); ok && at.Line == 0 && hasKeys(dict, d) {
+				at = positionOf(dict.Lbrace)
+			}
+			return true
+		})
+	}
+	return at
+}
+
+// An storeThing stands for something in the store, as derivations and sources do.
+type storeThing struct {
+	kind, name string
+	broken     bool
+}
+
+var _ options.StoreObject = storeThing{}
+
+func newStoreThing(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	o := storeThing{kind: b.Name()}
+	err := starlark.UnpackArgs(b.Name(), args, kwargs, "name", &o.name, "broken?", &o.broken)
+	return o, err
+}
+
+func (o storeThing) String() string        { return "/nbuild/store/" + o.name }
+func (o storeThing) Type() string          { return o.kind }
+func (o storeThing) Freeze()               {}
+func (o storeThing) Truth() starlark.Bool  { return true }
+func (o storeThing) Hash() (uint32, error) { return starlark.String(o.name).Hash() }
+func (o storeThing) Broken() bool          { return o.broken }
+func (o storeThing) Attr(name string) (starlark.Value, error) {
+	if o.kind != "derivation" || name != "name" {
+		return nil, nil
+	}
+	return starlark.String(o.name), nil
+}
+func (o storeThing) AttrNames() []string { return []string{"name"} }
+
+// evaluate evaluates modules that have no faults.
+func resultOf(t testing.TB, text string) *options.Result {
+	t.Helper()
+	p, modules := loadText(t, text)
+	r, faults := options.Evaluate(options.Request{Modules: modules, Interpreter: p})
+	if len(faults) > 0 {
+		t.Fatalf("faults:\n%s", itemLines(faults))
+	}
+	return r
+}
+
+// faultsOf evaluates modules that have faults, and returns a line for each.
+func faultsOf(t testing.TB, text string) string {
+	t.Helper()
+	p, modules := loadText(t, text)
+	r, faults := options.Evaluate(options.Request{Modules: modules, Interpreter: p})
+	if r != nil {
+		t.Error("there is a result")
+	}
+	return itemLines(faults)
+}
+
+func itemLines(items []fault.Item) string {
+	var b strings.Builder
+	for _, it := range items {
+		b.WriteString(it.String() + "\n")
+	}
+	return b.String()
+}
+
+// value returns the value of an option as it is written, or "undefined".
+func valueOf(r *options.Result, name string) string {
+	v, defined := r.Value(name)
+	if !defined {
+		return "undefined"
+	}
+	return options.Format(v)
+}
