@@ -135,7 +135,7 @@ func (c *call) finish() bool {
 		return !c.poisoned
 	}
 	expr := c.ev.findCall(c.lparen)
-	callers := c.callers()
+	callers := c.ev.callers()
 	for _, f := range c.faults {
 		at := c.lparen
 		if expr != nil {
@@ -146,11 +146,12 @@ func (c *call) finish() bool {
 	return false
 }
 
-func (c *call) callers() []Position {
-	stack := c.ev.thread.CallStack()
+// callers returns the calls that led to that of the built-in function that runs now, the innermost first.
+func (ev *evaluator) callers() []Position {
+	stack := ev.thread.CallStack()
 	var callers []Position
 	for i := len(stack) - 3; i >= 0 && len(callers) < maxCallers; i-- { // 1 is the built-in, 2 the call itself.
-		if at := c.ev.position(stack[i].Pos); at.Line > 0 {
+		if at := ev.position(stack[i].Pos); at.Line > 0 {
 			callers = append(callers, at)
 		}
 	}

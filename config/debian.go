@@ -173,31 +173,33 @@ func (v *debianValue) tree(c *call) (starlark.Value, error) {
 	if !c.finish() {
 		return v.ev.wrong(), nil
 	}
-	return v.toolTree(c, name, names)
+	return v.toolTree(name, names, c.lparen, c.packagePlace), nil
 }
 
-// toolTree returns the tree of packages, which it makes once for the same packages.
-func (v *debianValue) toolTree(c *call, name string, names []string) (*derivationValue, error) {
+// toolTree returns the tree of packages, which it makes once for the same packages. at is the call that wants it, place
+// is that of resolve.
+func (v *debianValue) toolTree(name string, names []string, at Position, place func(words []string) Position) *derivationValue {
 	r := v.request(names)
 	key := name + " " + requestKey(r)
 	p := &v.ev.packages
 	if tree, ok := p.trees[key]; ok {
-		return tree, nil
+		return tree
 	}
-	files, ok := c.resolve(part{argument: "packages"}, r)
+	files, ok := v.ev.resolve(r, place)
 	if !ok {
-		return v.ev.wrong(), nil
+		return v.ev.wrong()
 	}
 	drv, err := p.files.ToolTree(name, files)
 	if err != nil {
-		return nil, v.ev.abort(fmt.Errorf("%s: %w", c.lparen, err))
+		_ = v.ev.abort(fmt.Errorf("%s: %w", at, err))
+		return v.ev.wrong()
 	}
-	tree := v.ev.output(drv, "out", c.lparen, KindDerivation)
+	tree := v.ev.output(drv, "out", at, KindDerivation)
 	if p.trees == nil {
 		p.trees = map[string]*derivationValue{}
 	}
 	p.trees[key] = tree
-	return tree, nil
+	return tree
 }
 
 // packages returns the unpacked packages, dependencies included, as a list of derivations.
@@ -210,7 +212,7 @@ func (v *debianValue) packages(c *call) (starlark.Value, error) {
 	if !c.finish() {
 		return starlark.NewList(nil), nil
 	}
-	files, ok := c.resolve(part{argument: "packages"}, v.request(names))
+	files, ok := v.ev.resolve(v.request(names), c.packagePlace)
 	if !ok {
 		return starlark.NewList(nil), nil
 	}
@@ -232,13 +234,13 @@ func (v *debianValue) request(names []string) debian.Request {
 }
 
 // defaultTools returns the tools of a build that names none.
-func (c *call) defaultTools() (*derivationValue, error) {
+func (c *call) defaultTools() *derivationValue {
 	suite := c.ev.packages.suite
 	if suite == "" {
 		suite = defaultSuite
 	}
 	v := &debianValue{ev: c.ev, suite: suite}
-	return v.toolTree(c, "tools", baseTools())
+	return v.toolTree("tools", baseTools(), c.lparen, c.packagePlace)
 }
 
 // packageNames returns a list of names of packages, each as "name" or "name=version".
@@ -272,24 +274,24 @@ func requestKey(r debian.Request) string {
 }
 
 // resolve asks for the packages of a request, once for each. It reports false when there is no answer, which is recorded
-// as a fault at the part then.
-func (c *call) resolve(at part, r debian.Request) ([]derivations.PackageFile, bool) {
-	p := &c.ev.packages
+// then. place returns where the project asks for the first of some names, which occur in a message, that it asks for.
+func (ev *evaluator) resolve(r debian.Request, place func(words []string) Position) ([]derivations.PackageFile, bool) {
+	p := &ev.packages
 	key := requestKey(r)
 	if files, ok := p.resolved[key]; ok {
 		return files, files != nil
 	}
-	if c.ev.broken != nil {
+	if ev.broken != nil {
 		return nil, false // It would most likely end the same way, and after as long a wait.
 	}
 	p.opened = true
 	if p.resolved == nil {
 		p.resolved = map[string][]derivations.PackageFile{}
 	}
-	found, err := c.ev.project.Packages.Resolve(c.ev.ctx, r)
+	found, err := ev.project.Packages.Resolve(ev.ctx, r)
 	if err != nil {
 		p.resolved[key] = nil
-		c.resolveFault(at, err)
+		ev.resolveFault(err, place)
 		return nil, false
 	}
 	files := make([]derivations.PackageFile, len(found))
@@ -302,38 +304,41 @@ func (c *call) resolve(at part, r debian.Request) ([]derivations.PackageFile, bo
 
 // resolveFault records why a request has no answer. What is the project's fault is put at the package it is about, when
 // the project names that itself; anything else, such as a mirror that doesn't answer, ends the evaluation.
-func (c *call) resolveFault(at part, err error) {
+func (ev *evaluator) resolveFault(err error, place func(words []string) Position) {
 	var wrong *debian.ResolveError
 	var locked *debian.LockedError
 	switch {
 	case errors.As(err, &wrong):
 		for _, what := range wrong.Faults {
-			c.fault(c.mentioned(at, what), fmt.Sprintf("packages of %s: %s", wrong.Suite, what), "")
+			ev.report(Item{Position: place(messageWords(what)), What: fmt.Sprintf("packages of %s: %s", wrong.Suite, what), Callers: ev.callers()})
 		}
 	case errors.As(err, &locked):
-		c.fault(c.mentioned(at, strings.Join(locked.Missing, " ")), err.Error(), "")
+		ev.report(Item{Position: place(messageWords(strings.Join(locked.Missing, " "))), What: err.Error(), Callers: ev.callers()})
 	default:
-		_ = c.ev.abort(err)
-		return
+		_ = ev.abort(err)
 	}
-	c.finish()
 }
 
-// mentioned returns the element of a list of packages that a message is about, or else the list.
-func (c *call) mentioned(at part, message string) part {
-	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" \t\n,;:()\"'", r) })
-	list, ok := c.value(at.argument).(*starlark.List)
-	if !ok {
-		return at
-	}
-	for i := range list.Len() {
-		name, _ := starlark.AsString(list.Index(i))
-		name, _, _ = strings.Cut(name, "=")
-		if slices.Contains(words, name) {
-			return at.key(i)
+func messageWords(message string) []string {
+	return strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" \t\n,;:()\"'", r) })
+}
+
+// packagePlace returns where the call's list of packages has the first of the words that it has, or else the list.
+func (c *call) packagePlace(words []string) Position {
+	at := part{argument: "packages"}
+	if list, ok := c.value(at.argument).(*starlark.List); ok {
+		for i := range list.Len() {
+			name, _ := starlark.AsString(list.Index(i))
+			if name, _, _ = strings.Cut(name, "="); slices.Contains(words, name) {
+				at = at.key(i)
+				break
+			}
 		}
 	}
-	return at
+	if expr := c.ev.findCall(c.lparen); expr != nil {
+		return c.locate(expr, at)
+	}
+	return c.lparen
 }
 
 func packageFile(p debian.Package) derivations.PackageFile {

@@ -20,6 +20,7 @@ import (
 	"nbuild/derivations"
 	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
+	"nbuild/modules"
 )
 
 // errReported ends an evaluation whose fault is among the evaluator's items already.
@@ -82,9 +83,13 @@ type evaluator struct {
 	modules     map[string]*module // by path relative to the project's folder
 	loading     []string           // the modules that are being evaluated, outermost first
 	items       []Item
-	broken      error // not the project's fault; ends the evaluation
+	warnings    []Item
+	inModule    int             // how many functions of modules are running
+	printed     map[string]bool // what they printed: they run again and again
+	broken      error           // not the project's fault; ends the evaluation
 	reads       Reads
 
+	written  written
 	inputs   map[string]derivations.Input // by the hash part that stands in texts for them
 	systems  map[string]Position          // by name
 	packages packages
@@ -104,10 +109,12 @@ func newEvaluator(ctx context.Context, p Project) *evaluator {
 		project: p,
 		modules: map[string]*module{},
 		inputs:  map[string]derivations.Input{},
+		printed: map[string]bool{},
 		systems: map[string]Position{},
 		reads:   Reads{Files: map[string]digest.Digest{}, Sources: map[string]SourceRead{}, Environment: map[string]Environment{}},
 	}
 	ev.predeclared = ev.functions()
+	ev.predeclared[noteFunction] = starlark.NewBuiltin(noteFunction, ev.written.note)
 	ev.thread = &starlark.Thread{
 		Name: "nbuild",
 		Load: func(_ *starlark.Thread, name string) (starlark.StringDict, error) {
@@ -118,9 +125,7 @@ func newEvaluator(ctx context.Context, p Project) *evaluator {
 			return nil, errReported
 		},
 		Print: func(_ *starlark.Thread, text string) {
-			if p.Print != nil {
-				p.Print(ev.callPosition(), text)
-			}
+			ev.print(text)
 		},
 	}
 	return ev
@@ -178,6 +183,7 @@ func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
 		ev.reportError(err)
 		return
 	}
+	ev.written.wrap(file)
 	m.syntax = file
 	program, err := starlark.FileProgram(file, ev.predeclared.Has)
 	if err != nil {
@@ -201,6 +207,9 @@ func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
 func (ev *evaluator) readModule(name string) ([]byte, error) {
 	if ev.project.Builtin && name == BuiltinFile {
 		return []byte(demo), nil
+	}
+	if file, ok := strings.CutPrefix(name, builtinPrefix); ok {
+		return fs.ReadFile(modules.Files(), file)
 	}
 	f, err := os.Open(filepath.Join(ev.project.Dir, filepath.FromSlash(name)))
 	if err != nil {
@@ -227,7 +236,7 @@ func reason(err error) error {
 
 // result makes targets of the globals of the project's file.
 func (ev *evaluator) result(globals starlark.StringDict) *Result {
-	r := &Result{Reads: ev.reads}
+	r := &Result{Reads: ev.reads, Warnings: ev.warnings}
 	for _, name := range slices.Sorted(maps.Keys(globals)) {
 		if strings.HasPrefix(name, "_") {
 			continue
@@ -239,16 +248,44 @@ func (ev *evaluator) result(globals starlark.StringDict) *Result {
 			}
 		case *systemValue:
 			if v.valid() {
-				r.Systems = append(r.Systems, name)
+				r.Systems = append(r.Systems, System{Name: name, Position: v.position, Options: v.options, VM: v.vmOptions})
 				r.Targets = append(r.Targets, v.system.target(name), v.vm.target(name+".vm"))
 			}
 		}
+	}
+	for i, s := range r.Systems {
+		r.Systems[i].Position = ev.callStart(s.Position)
 	}
 	for i, t := range r.Targets {
 		r.Targets[i].Position = ev.callStart(t.Position)
 	}
 	slices.SortFunc(r.Targets, func(a, b Target) int { return strings.Compare(a.Name, b.Name) })
 	return r
+}
+
+// print prints what a function of a module prints only once: how often it is called is nothing to know.
+func (ev *evaluator) print(text string) {
+	at := ev.callPosition()
+	if ev.project.Print == nil {
+		return
+	}
+	if ev.inModule > 0 {
+		key := at.String() + " " + text
+		if ev.printed[key] {
+			return
+		}
+		ev.printed[key] = true
+	}
+	ev.project.Print(at, text)
+}
+
+// warn remembers what is no fault. A virtual machine warns of what its system warns of, and that is told once.
+func (ev *evaluator) warn(items ...Item) {
+	for _, it := range items {
+		if !slices.ContainsFunc(ev.warnings, func(w Item) bool { return w.String() == it.String() }) {
+			ev.warnings = append(ev.warnings, it)
+		}
+	}
 }
 
 func (ev *evaluator) report(items ...Item) { ev.items = append(ev.items, items...) }

@@ -15,6 +15,7 @@ import (
 	"go.starlark.net/starlarkstruct"
 
 	"nbuild/config/fault"
+	"nbuild/config/options"
 	"nbuild/derivations"
 )
 
@@ -28,6 +29,7 @@ func (ev *evaluator) functions() starlark.StringDict {
 	add := func(name string, positional int, parameters string, run func(c *call) (starlark.Value, error)) {
 		globals[name] = ev.function(signature{name, positional, strings.Fields(parameters)}, run)
 	}
+	maps.Copy(globals, options.Functions())
 	add("derivation", 1, "name script args inputs tools env files outputs", ev.derivationFunction)
 	add("source", 1, "path name", ev.sourceFunction)
 	add("fetch", 2, "url digest name urls", ev.fetchFunction)
@@ -36,7 +38,7 @@ func (ev *evaluator) functions() starlark.StringDict {
 	add("symlink", 2, "name target", ev.symlinkFunction)
 	add("tree", 1, "name inputs files links executable", ev.treeFunction)
 	add("debian", 1, "suite mirror keyring recommends", ev.debianFunction)
-	add("system", 1, systemParameters, ev.systemFunction)
+	add("system", 1, "name modules suite check_configuration", ev.systemFunction)
 	add("from_env", 2, "name default", ev.fromEnvFunction)
 	return globals
 }
@@ -51,10 +53,13 @@ func (ev *evaluator) function(sig signature, run func(c *call) (starlark.Value, 
 // derive makes the derivation of a spec and returns its first output, "out" when there is one. What New finds wrong with
 // the spec is a fault of the call.
 func (c *call) derive(spec derivations.Spec, kind Kind) *derivationValue {
-	size := c.ev.addMentioned(&spec)
-	if size > maxText {
-		c.fault(part{}, fmt.Sprintf("the texts of %s have %d MiB, more than %d MiB", spec.Name, size>>20, maxText>>20),
+	found := c.ev.addMentioned(&spec)
+	if found.size > maxText {
+		c.fault(part{}, fmt.Sprintf("the texts of %s have %d MiB, more than %d MiB", spec.Name, found.size>>20, maxText>>20),
 			"put data into a file and use source()")
+	}
+	for _, secret := range found.secrets {
+		c.fault(part{}, fmt.Sprintf("the secret %s would be written into %s, which everybody can read in the store", secret, spec.Name), readSecrets)
 	}
 	if !c.finish() {
 		return c.ev.wrong()
@@ -73,6 +78,9 @@ func (c *call) derive(spec derivations.Spec, kind Kind) *derivationValue {
 	}
 	return c.ev.output(drv, output, c.lparen, kind)
 }
+
+// readSecrets is what to do instead of writing a secret into a text.
+const readSecrets = "let the program read it at run time: its path is .path, or use the credentials of a systemd service"
 
 func (ev *evaluator) derivationFunction(c *call) (starlark.Value, error) {
 	spec := derivations.Spec{
@@ -103,10 +111,7 @@ func (ev *evaluator) derivationFunction(c *call) (starlark.Value, error) {
 	}
 	tools := c.derivation("tools")
 	if c.value("tools") == nil {
-		var err error
-		if tools, err = c.defaultTools(); err != nil {
-			return nil, err
-		}
+		tools = c.defaultTools()
 	}
 	if tools != nil {
 		spec.Inputs["root"] = tools.input()

@@ -37,11 +37,11 @@ func (c *call) locate(expr *syntax.CallExpr, p part) Position {
 	}
 	for _, arg := range expr.Args {
 		if named := namedArgument(arg, p.argument); named != nil {
-			return c.locateKeys(named, named.Y, p.keys)
+			return c.ev.locateKeys(named, named.Y, p.keys)
 		}
 	}
 	if a := c.argument(p.argument); a != nil && a.index >= 0 && a.index < len(expr.Args) {
-		return c.locateKeys(expr.Args[a.index], expr.Args[a.index], p.keys)
+		return c.ev.locateKeys(expr.Args[a.index], expr.Args[a.index], p.keys)
 	}
 	return c.ev.position(syntax.Start(expr))
 }
@@ -59,7 +59,7 @@ func namedArgument(arg syntax.Expr, name any) *syntax.BinaryExpr {
 }
 
 // locateKeys goes down into literals as far as the keys lead. at is what to return the place of when they lead nowhere.
-func (c *call) locateKeys(at syntax.Node, value syntax.Expr, keys []any) Position {
+func (ev *evaluator) locateKeys(at syntax.Node, value syntax.Expr, keys []any) Position {
 	for _, key := range keys {
 		next, inner := descend(value, key)
 		if next == nil {
@@ -67,13 +67,13 @@ func (c *call) locateKeys(at syntax.Node, value syntax.Expr, keys []any) Positio
 		}
 		at, value = next, inner
 	}
-	return c.ev.position(syntax.Start(at))
+	return ev.position(syntax.Start(at))
 }
 
 // descend returns the node of an element of a list, or the key of an entry of a dictionary, and the element's or entry's
 // value. It returns nil when the expression is no such literal.
 func descend(value syntax.Expr, key any) (syntax.Node, syntax.Expr) {
-	switch v := value.(type) {
+	switch v := unwrapped(value).(type) {
 	case *syntax.ParenExpr:
 		return descend(v.X, key)
 	case *syntax.ListExpr:

@@ -6,13 +6,23 @@ import (
 	"strings"
 
 	"nbuild/config/fault"
+	"nbuild/config/options"
 )
 
 // A Result is what a project declares. It is immutable once Evaluate returned it.
 type Result struct {
-	Targets []Target // sorted by name; a system "web" is there as "web" and "web.vm"
-	Systems []string // the targets of KindSystem, sorted by name
-	Reads   Reads
+	Targets  []Target // sorted by name; a system "web" is there as "web" and "web.vm"
+	Systems  []System // sorted by name
+	Warnings []Item   // of the systems' modules
+	Reads    Reads
+}
+
+// A System is a system of the project with the values of its options.
+type System struct {
+	Name     string          // that of its target
+	Position Position        // of the call that made it
+	Options  *options.Result // of the system itself
+	VM       *options.Result // of its virtual machine, which may have definitions of its own
 }
 
 // Lookup returns the target called name. Besides the names in Targets these are understood: "web.system" is "web";
@@ -79,13 +89,13 @@ func (r *Result) ofOnlySystem(attribute string) (Target, error) {
 		})
 	case 1:
 		if attribute == "system" {
-			return r.Lookup(r.Systems[0])
+			return r.Lookup(r.Systems[0].Name)
 		}
-		return r.Lookup(r.Systems[0] + "." + attribute)
+		return r.Lookup(r.Systems[0].Name + "." + attribute)
 	}
 	var names []string
 	for _, system := range r.Systems {
-		names = append(names, system+"."+attribute)
+		names = append(names, system.Name+"."+attribute)
 	}
 	return Target{}, fault.New(Item{
 		What: fmt.Sprintf("%q could be of any of %d systems", attribute, len(names)),

@@ -21,23 +21,25 @@ app = derivation("app", script = "true")
 _data = text_file("data", "see %s/share" % app)
 web = system(
     name = "web",
-    host_name = "www",
-    packages = ["nginx", app],
-    files = {
-        "/etc/motd": "hello\n",
-        "/etc/app.conf": struct(text = "run %s/bin/app" % app, mode = "600", user = "www-data"),
-        "/etc/data": _data,
-        "/srv/site": source("src"),
-        "/etc/link": {"link": app + "/share"},
-    },
-    users = {
-        "ann": {"uid": 1005, "full_name": "Ann", "sudo": True, "authorized_keys": ["ssh-ed25519 AAAA ann@x"], "groups": ["adm"]},
-        "root": {"hashed_password": "$6$salt$hash"},
-    },
-    enable = ["nginx.service"],
-    mask = ["apt-daily.timer"],
-    kernel_params = ["panic=1"],
-    memory_size = 2048,
+    modules = [{
+        "networking.host_name": "www",
+        "environment.packages": ["nginx", app],
+        "environment.files": {
+            "/etc/app.conf": {"text": "run %s/bin/app" % app, "mode": "0600", "user": "www-data"},
+            "/etc/data": {"source": _data},
+            "/srv/site": {"source": source("src")},
+            "/etc/link": {"link": app + "/share"},
+        },
+        "environment.etc.motd.text": "hello\n",
+        "users.users": {
+            "ann": {"uid": 1005, "description": "Ann", "sudo": True, "authorized_keys": ["ssh-ed25519 AAAA ann@x"], "groups": ["adm"]},
+            "root": {"hashed_password": "$6$salt$hash"},
+        },
+        "systemd.enabled_units": ["nginx.service"],
+        "systemd.masked_units": ["apt-daily.timer"],
+        "boot.kernel_params": ["panic=1"],
+        "virtualisation.memory_size": 2048,
+    }],
 )
 `
 
@@ -55,7 +57,7 @@ func TestSystem(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"web"}, r.Systems); diff != "" {
+	if diff := cmp.Diff([]string{"web"}, systemNames(r)); diff != "" {
 		t.Errorf("systems (-want +got):\n%s", diff)
 	}
 	for _, alias := range []string{"vm", "web.vm"} {
@@ -73,6 +75,14 @@ func TestSystem(t *testing.T) {
 			t.Errorf("resolve %s: %v", tg.Name, err)
 		}
 	}
+}
+
+func systemNames(r *config.Result) []string {
+	var names []string
+	for _, s := range r.Systems {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // What the system's texts mention has to be among the inputs of the system itself, or it would be missing in its closure.
@@ -94,7 +104,7 @@ func TestSystemRefersToWhatItsFilesMention(t *testing.T) {
 }
 
 func TestSystemAsksForItsPackages(t *testing.T) {
-	p := project(t, map[string]string{"nbuild.star": `web = system("web", packages = ["nginx"], suite = "sid", recommends = True, kernel = "linux-image-6.1-amd64")`})
+	p := project(t, map[string]string{"nbuild.star": `web = system("web", suite = "sid", modules = [{"environment.packages": ["nginx"], "nbuild.recommends": True, "boot.kernel_package": "linux-image-6.1-amd64"}])`})
 	if _, err := config.Evaluate(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +135,7 @@ func first(list []string, wanted ...string) string {
 // A changed host name may build the top layer, the system and the VM again, and nothing else.
 func TestHostNameChangesLittle(t *testing.T) {
 	inputs := func(host string) map[string]bool {
-		r := evaluateFile(t, fmt.Sprintf("web = system('web', host_name = %q)", host))
+		r := evaluateFile(t, fmt.Sprintf("web = system('web', modules = [{'networking.host_name': %q}])", host))
 		names := map[string]bool{}
 		for _, in := range target(t, r, "web").Derivation.Inputs() {
 			names[in.Derivation.Name()+" "+in.Derivation.ID().String()] = true
@@ -147,7 +157,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"demo"}, r.Systems); diff != "" {
+	if diff := cmp.Diff([]string{"demo"}, systemNames(r)); diff != "" {
 		t.Errorf("systems (-want +got):\n%s", diff)
 	}
 	if at := target(t, r, "demo").Position.String(); !strings.HasPrefix(at, "demo.star:") {

@@ -8,6 +8,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"nbuild/config/options"
 	"nbuild/derivations"
 	"nbuild/internal/storepath"
 )
@@ -31,9 +32,10 @@ type derivationValue struct {
 }
 
 var (
-	_ input              = (*derivationValue)(nil)
-	_ starlark.HasAttrs  = (*derivationValue)(nil)
-	_ starlark.HasBinary = (*derivationValue)(nil)
+	_ input               = (*derivationValue)(nil)
+	_ options.StoreObject = (*derivationValue)(nil)
+	_ starlark.HasAttrs   = (*derivationValue)(nil)
+	_ starlark.HasBinary  = (*derivationValue)(nil)
 )
 
 // output returns a value for an output of drv.
@@ -45,6 +47,9 @@ func (ev *evaluator) output(drv *derivations.Derivation, output string, at Posit
 func (ev *evaluator) wrong() *derivationValue { return &derivationValue{ev: ev} }
 
 func (v *derivationValue) valid() bool { return v.drv != nil }
+
+// Broken says that the call that should have made it was wrong.
+func (v *derivationValue) Broken() bool { return !v.valid() }
 
 func (v *derivationValue) input() derivations.Input { return v.drv.OutputReference(v.output) }
 
@@ -151,8 +156,9 @@ type sourceValue struct {
 }
 
 var (
-	_ input              = sourceValue{}
-	_ starlark.HasBinary = sourceValue{}
+	_ input               = sourceValue{}
+	_ options.StoreObject = sourceValue{}
+	_ starlark.HasBinary  = sourceValue{}
 )
 
 func (ev *evaluator) source(path storepath.Path) sourceValue {
@@ -161,6 +167,9 @@ func (ev *evaluator) source(path storepath.Path) sourceValue {
 }
 
 func (v sourceValue) valid() bool { return v.path != "" }
+
+// Broken says that the call that should have made it was wrong.
+func (v sourceValue) Broken() bool { return !v.valid() }
 
 func (v sourceValue) input() derivations.Input { return derivations.Input{Source: v.path} }
 

@@ -59,7 +59,7 @@ var imports = map[string]Allowance{
 		Without: impure,
 	},
 	"config": {
-		Own:     []string{"config/fault", "debian", "derivations", "internal/digest", "internal/fsx", "internal/storepath"},
+		Own:     []string{"config/fault", "config/options", "debian", "derivations", "internal/digest", "internal/fsx", "internal/storepath", "modules"},
 		Modules: []string{"go.starlark.net"},
 		Without: []string{"net/http", "os/exec"},
 	},
