@@ -1,5 +1,14 @@
 package derivations
 
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // A Machine is how a virtual machine of the system is started, unless the one who starts it says otherwise.
 type Machine struct {
 	Memory            int    // in MiB; 0 means 1024
@@ -8,9 +17,10 @@ type Machine struct {
 	DiskImage         string // absolute, or relative to where the machine is started; empty means ./<host>.qcow2
 	ForwardPorts      []ForwardPort
 	SharedDirectories []SharedDirectory
-	KernelParams      []string // besides the system's
-	QEMUOptions       []string // each is one argument of QEMU, whatever characters it has
-	Graphics          bool     // a window, where there is a display
+	KernelParams      []string // besides the system's, after them
+	QEMUOptions       []string // each a word, or an option with its value: "-device usb-ehci". The last ones count
+	Graphics          bool     // a window, where there is a display; the tools must be GraphicsTools
+	References        []Input  // what the texts mention by a placeholder or store path
 }
 
 // A ForwardPort leads what arrives at a port of the host to a port of the guest.
@@ -25,13 +35,29 @@ type ForwardPort struct {
 // A SharedDirectory is a folder of the host that the guest sees too. What the guest writes belongs to whoever started the
 // machine.
 type SharedDirectory struct {
-	Name     string // letters, digits and hyphens; the tag of the file system in the guest
+	Name     string // what mount(8) in the guest calls it: up to 36 letters, digits and "_.-"
 	Source   string // on the host: absolute, or relative to where the machine is started
 	Target   string // in the guest: absolute
 	ReadOnly bool
 }
 
-// complete fills in what is left out.
+const (
+	// leastMemory is what the kernel, the initrd and a few services need; with 96 MiB the demo's guest runs out of it.
+	leastMemory = 128
+	// leastDisk holds the journal, the tables of mke2fs and a little.
+	leastDisk = 16
+	// mostCores is what QEMU's machine q35 takes without further devices.
+	mostCores = 255
+	// mostSharedDirectories leaves slots of the bus for what users add: it has 32, of which the machine itself takes seven.
+	mostSharedDirectories = 20
+	// longestTag is the size of the field in the configuration of a virtiofs device.
+	longestTag = 36
+)
+
+// storeTag is the name of the file system that is the store; scripts/init mounts it.
+const storeTag = "store"
+
+// complete fills in what is left out, in copies.
 func (m *Machine) complete() {
 	if m.Memory == 0 {
 		m.Memory = 1024
@@ -42,4 +68,173 @@ func (m *Machine) complete() {
 	if m.Disk == 0 {
 		m.Disk = 8192
 	}
+	m.ForwardPorts = slices.Clone(m.ForwardPorts)
+	for i := range m.ForwardPorts {
+		if p := &m.ForwardPorts[i]; p.Protocol == "" {
+			p.Protocol = "tcp"
+		}
+	}
+}
+
+// check collects the faults of a complete machine.
+func (m *Machine) check(c *specCheck) {
+	complain := func(format string, args ...any) { c.add("machine: "+format, args...) }
+	if m.Memory < leastMemory {
+		complain("memory of %d MiB: want at least %d", m.Memory, leastMemory)
+	}
+	if m.Cores < 1 || m.Cores > mostCores {
+		complain("%d cores: want 1 to %d", m.Cores, mostCores)
+	}
+	if m.Disk < leastDisk {
+		complain("disk of %d MiB: want at least %d", m.Disk, leastDisk)
+	}
+	if strings.ContainsFunc(m.DiskImage, isControl) || strings.HasSuffix(m.DiskImage, "/") {
+		complain("disk image %q: want the name of a file, without control characters", m.DiskImage)
+	}
+	for i, p := range m.ForwardPorts {
+		p.check(complain)
+		for _, other := range m.ForwardPorts[:i] {
+			if p.meets(other) {
+				complain("forwarded port %s is there twice: %s and %s", p.host(), other, p)
+			}
+		}
+	}
+	m.checkSharedDirectories(complain)
+	for _, param := range m.KernelParams {
+		if !isKernelParam(param) {
+			complain("kernel parameter %q: want one word without quotes", param)
+		}
+	}
+	for _, option := range m.QEMUOptions {
+		if option == "" || strings.ContainsFunc(option, isControl) {
+			complain("option of QEMU %q: want a text without control characters", option)
+		}
+	}
+}
+
+func (p ForwardPort) check(complain func(string, ...any)) {
+	if p.Protocol != "tcp" && p.Protocol != "udp" {
+		complain("forwarded port %s: protocol %q: want tcp or udp", p, p.Protocol)
+	}
+	for _, address := range []string{p.HostAddress, p.GuestAddress} {
+		if parsed, err := netip.ParseAddr(address); address != "" && (err != nil || !parsed.Is4()) {
+			complain("forwarded port %s: address %q: want an IPv4 address like 127.0.0.1, which is all that QEMU's network can forward", p, address)
+		}
+	}
+	for _, port := range []int{p.HostPort, p.GuestPort} {
+		if port < 1 || port > 65535 {
+			complain("forwarded port %s: port %d: want 1 to 65535", p, port)
+		}
+	}
+}
+
+// meets reports whether two forwarded ports can't be had together.
+func (p ForwardPort) meets(other ForwardPort) bool {
+	return p.Protocol == other.Protocol && p.HostPort == other.HostPort &&
+		(p.HostAddress == other.HostAddress || p.isEverywhere() || other.isEverywhere())
+}
+
+func (p ForwardPort) isEverywhere() bool { return p.HostAddress == "" || p.HostAddress == "0.0.0.0" }
+
+func (p ForwardPort) host() string {
+	return p.Protocol + ":" + p.HostAddress + ":" + strconv.Itoa(p.HostPort)
+}
+
+// String returns the port as QEMU's option hostfwd and its messages have it.
+func (p ForwardPort) String() string {
+	return p.host() + "-" + p.GuestAddress + ":" + strconv.Itoa(p.GuestPort)
+}
+
+func (m *Machine) checkSharedDirectories(complain func(string, ...any)) {
+	if n := len(m.SharedDirectories); n > mostSharedDirectories {
+		complain("%d shared directories: want at most %d, which is what fits on the machine's bus", n, mostSharedDirectories)
+	}
+	names, targets := map[string]bool{}, map[string]string{}
+	for _, d := range m.SharedDirectories {
+		d.check(complain)
+		if names[d.Name] {
+			complain("shared directory %s is there twice", d.Name)
+		} else if other, taken := targets[d.Target]; taken {
+			complain("shared directories %s and %s have the same target %s", other, d.Name, d.Target)
+		}
+		names[d.Name], targets[d.Target] = true, d.Name
+	}
+}
+
+func (d SharedDirectory) check(complain func(string, ...any)) {
+	complainHere := func(format string, args ...any) {
+		complain("shared directory "+fmt.Sprintf("%q", d.Name)+": "+format, args...)
+	}
+	switch {
+	case d.Name == storeTag:
+		complainHere("that is the name of the store itself; choose another")
+	case !isTag(d.Name):
+		complainHere(`want a name of up to %d letters, digits and "_.-"`, longestTag)
+	}
+	if d.Source == "" || strings.ContainsFunc(d.Source, isControl) {
+		complainHere("source %q: want a path, without control characters", d.Source)
+	}
+	if !isPlainPath(d.Target) || d.Target == "/" || strings.ContainsFunc(d.Target, isControl) {
+		complainHere("target %q: want an absolute path without . and .., and without control characters", d.Target)
+	}
+	for _, folder := range []string{"/dev", "/nbuild", "/proc", "/sys"} {
+		if d.Target == folder || strings.HasPrefix(d.Target, folder+"/") {
+			complainHere("target %q: %s is the system's own; choose another place, as in %q", d.Target, folder, "/mnt/"+path.Base(d.Target))
+		}
+	}
+}
+
+// access returns the word for it that options of mounts have.
+func (d SharedDirectory) access() string {
+	if d.ReadOnly {
+		return "ro"
+	}
+	return "rw"
+}
+
+func isTag(name string) bool {
+	return name != "" && len(name) <= longestTag && !strings.ContainsFunc(name, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("_.-", c))
+	})
+}
+
+// isKernelParam reports whether s is one word of a kernel's command line.
+func isKernelParam(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == '"' || c == '\'' || c == 0x7f })
+}
+
+// params returns the kernel parameters that the machine adds to its system's.
+func (m *Machine) params() []string {
+	var params []string
+	for _, d := range m.SharedDirectories {
+		params = append(params, "systemd.mount-extra="+d.Name+":"+escapeMount(d.Target)+":virtiofs:"+d.access())
+	}
+	return append(params, m.KernelParams...)
+}
+
+// escapeMount writes what separates words and fields in systemd.mount-extra as systemd.syntax(7) has it.
+func escapeMount(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c >= 0x80 || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/_.,+-", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, `\x%02x`, c)
+		}
+	}
+	return b.String()
+}
+
+// arguments returns the options of QEMU as its arguments.
+func (m *Machine) arguments() []string {
+	var arguments []string
+	for _, option := range m.QEMUOptions {
+		name, value, found := strings.Cut(option, " ")
+		if found && strings.HasPrefix(name, "-") {
+			arguments = append(arguments, name, strings.TrimLeft(value, " "))
+		} else {
+			arguments = append(arguments, option)
+		}
+	}
+	return arguments
 }

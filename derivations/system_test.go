@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"nbuild/scripts"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -272,22 +270,5 @@ func TestNewSystemKeepsSpec(t *testing.T) {
 	same := cmp.Comparer(func(a, b *Derivation) bool { return a == b })
 	if diff := cmp.Diff(files, spec.Files, same); diff != "" {
 		t.Errorf("files changed (-before +after):\n%s", diff)
-	}
-}
-
-// TestRunnerIsComplete fails when a script has a name between @ that vm doesn't replace.
-func TestRunnerIsComplete(t *testing.T) {
-	files := newTestSystem(t, nil).VM.spec.Files
-	for name, text := range map[string]string{"run": scripts.RunVM(), "inside": scripts.RunVMInside()} {
-		if !strings.Contains(text, "@host@") {
-			t.Errorf("%s has no @host@", name)
-		}
-		for line := range strings.Lines(files[name]) {
-			for _, word := range []string{"@host@", "@system@", "@kernel@", "@initrd@", "@tools@", "@params@", "@memory@", "@cores@", "@disk@"} {
-				if strings.Contains(line, word) {
-					t.Errorf("%s: %s is left in %q", name, word, line)
-				}
-			}
-		}
 	}
 }

@@ -31,6 +31,7 @@ func (spec *SystemSpec) complete() error {
 		c.add("there are no packages")
 	}
 	spec.Machine.complete()
+	spec.Machine.check(&c)
 	spec.Users = slices.Clone(spec.Users)
 	numberUsers(spec.Users)
 	for i := range spec.Users {
@@ -46,7 +47,7 @@ func (spec *SystemSpec) complete() error {
 		c.unit(unit)
 	}
 	for _, param := range spec.KernelParams {
-		if param == "" || strings.ContainsAny(param, " \t\n\"'") {
+		if !isKernelParam(param) {
 			c.add("kernel parameter %q: want one word without quotes", param)
 		}
 	}
@@ -66,9 +67,6 @@ func (c *specCheck) name(spec *SystemSpec) {
 	}
 	if err := validName(spec.Name); err != nil {
 		c.add("name %q: %v", spec.Name, err)
-	}
-	if m := spec.Machine; m.Memory < 0 || m.Cores < 0 || m.Disk < 0 {
-		c.add("memory %d, cores %d and disk %d of the virtual machine: want none below zero", m.Memory, m.Cores, m.Disk)
 	}
 }
 

@@ -1,6 +1,7 @@
 package derivations
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -10,17 +11,17 @@ import (
 // vm returns the derivation of a virtual machine's runner, bin/run-<host>-vm. It is a step of its own, as it names the
 // objects of the system's closure, which only a build can know.
 func vm(spec *SystemSpec, s *System) (*Derivation, error) {
-	replacer := strings.NewReplacer(
-		"@host@", spec.HostName,
-		"@system@", s.Placeholder("out"),
-		"@kernel@", s.Kernel.Placeholder("image"),
-		"@initrd@", s.Initrd.Placeholder("out"),
-		"@tools@", spec.Tools.VM.Placeholder("out"),
-		"@params@", strings.Join(s.KernelParams, " "),
-		"@memory@", strconv.Itoa(spec.Machine.Memory),
-		"@cores@", strconv.Itoa(spec.Machine.Cores),
-		"@disk@", strconv.Itoa(spec.Machine.Disk),
-	)
+	fill := strings.NewReplacer(runnerTexts(spec, s)...).Replace
+	inputs := map[string]Input{
+		"root":   {Derivation: spec.Tools.Image},
+		"system": {Derivation: s.Derivation},
+		"image":  s.Kernel.OutputReference("image"),
+		"initrd": {Derivation: s.Initrd},
+		"tools":  {Derivation: spec.Tools.VM},
+	}
+	for i, in := range spec.Machine.References {
+		inputs[fmt.Sprintf("reference_%d", i)] = in
+	}
 	return New(Spec{
 		Name:    "vm-" + spec.Name,
 		Builder: "sandbox",
@@ -28,15 +29,57 @@ func vm(spec *SystemSpec, s *System) (*Derivation, error) {
 		Env:     map[string]string{"host": spec.HostName},
 		Files: map[string]string{
 			"script": scripts.VM(),
-			"run":    replacer.Replace(scripts.RunVM()),
-			"inside": replacer.Replace(scripts.RunVMInside()),
+			"run":    fill(scripts.RunVM()),
+			"inside": fill(scripts.RunVMInside()),
 		},
-		Inputs: map[string]Input{
-			"root":   {Derivation: spec.Tools.Image},
-			"system": {Derivation: s.Derivation},
-			"image":  s.Kernel.OutputReference("image"),
-			"initrd": {Derivation: s.Initrd},
-			"tools":  {Derivation: spec.Tools.VM},
-		},
+		Inputs: inputs,
 	})
+}
+
+// runnerTexts returns what the runner's scripts have between @, each followed by what takes its place. What users write is
+// quoted, so it can have any character.
+func runnerTexts(spec *SystemSpec, s *System) []string {
+	m := &spec.Machine
+	image := m.DiskImage
+	if image == "" {
+		image = "./" + spec.HostName + ".qcow2"
+	}
+	forwards := make([]string, len(m.ForwardPorts))
+	for i, p := range m.ForwardPorts {
+		forwards[i] = "hostfwd=" + p.String()
+	}
+	shared := make([]string, len(m.SharedDirectories))
+	for i, d := range m.SharedDirectories {
+		shared[i] = `"$1" ` + shellWords(d.Name, d.Source, d.access())
+	}
+	if len(shared) == 0 {
+		shared = []string{":"} // A function of a shell can't be empty.
+	}
+	return []string{
+		"@host@", spec.HostName,
+		"@system@", s.Placeholder("out"),
+		"@kernel@", s.Kernel.Placeholder("image"),
+		"@initrd@", s.Initrd.Placeholder("out"),
+		"@tools@", spec.Tools.VM.Placeholder("out"),
+		"@params@", shellWord(strings.Join(s.KernelParams, " ")),
+		"@machine_params@", shellWord(strings.Join(m.params(), " ")),
+		"@memory@", strconv.Itoa(m.Memory),
+		"@cores@", strconv.Itoa(m.Cores),
+		"@disk@", strconv.Itoa(m.Disk),
+		"@disk_image@", shellWord(image),
+		"@forward_ports@", shellWord(strings.Join(forwards, ",")),
+		"@shared_directories@", strings.Join(shared, "\n\t"),
+		"@qemu_options@", shellWords(m.arguments()...),
+	}
+}
+
+// shellWord returns a word that a shell takes as s.
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func shellWords(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = shellWord(word)
+	}
+	return strings.Join(quoted, " ")
 }

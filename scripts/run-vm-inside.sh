@@ -3,7 +3,7 @@
 #   supervise  in a user and a mount namespace: starts the next as the first process of a pid namespace, which ends with
 #              it, hands on signals, and ends with its status
 #   prepare    makes a root folder of the tools and the host's folders, and moves there
-#   start      makes the disk if there is none, starts virtiofsd and QEMU
+#   start      makes the disk if there is none, starts virtiofsd for the store and each shared folder, and QEMU
 # When the first process of a pid namespace ends, the kernel kills all others in it, and the mount namespace goes with
 # the last of them. So nothing is left behind, however it ends.
 set -eu
@@ -13,6 +13,11 @@ say() { echo "run-@host@-vm: $*" >&2; }
 fail() {
 	say "$*"
 	exit 1
+}
+
+# shared_directories COMMAND: runs it for each, with its name, its folder on the host, and rw or ro.
+shared_directories() {
+	@shared_directories@
 }
 
 # --- supervise ---
@@ -54,6 +59,7 @@ prepare() {
 	bind_tools
 	bind_host
 	bind_closure
+	shared_directories bind_shared
 	"$busybox" mount -t proc proc "$new/proc" 2>/dev/null || "$busybox" mount -o rbind /proc "$new/proc"
 	cd "$new"
 	# Where / is the initial file system it can't be moved away, only left.
@@ -118,21 +124,48 @@ bind_closure() {
 	done <"$object/closure"
 }
 
+# bind_shared NAME FOLDER ACCESS: a shared folder may be one of those that bind_host leaves out.
+bind_shared() {
+	from=$2
+	case $from in
+	/nbuild/store/*) from=$store/${from#/nbuild/store/} ;;
+	/*) ;;
+	*) from=$folder/$from ;;
+	esac
+	[ -d "$from" ] || fail "virtualisation.shared_directories.$1: there is no folder $from; make it, or name another as its source"
+	"$busybox" mkdir -p "$new/nbuild/shared/$1"
+	"$busybox" mount -o rbind "$from" "$new/nbuild/shared/$1" 2>/dev/null ||
+		fail "virtualisation.shared_directories.$1: the folder $from cannot be mounted; look at its permissions"
+}
+
 # --- start ---
 
 start() {
 	busybox=/usr/bin/busybox
 	qemu='' daemon='' reader=''
 	trap 'hand_on_all' TERM INT HUP
+	# Options of the one who starts it come last, as the last one counts. They are separated by blanks, and no patterns.
+	set -f
+	# shellcheck disable=SC2086
+	set -- @qemu_options@ ${QEMU_OPTS-} "$@"
+	set +f
 	case $folder/ in
 	/bin/* | /sbin/* | /lib*/* | /usr/* | /etc/* | /proc/* | /nbuild/*)
 		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere" ;;
 	esac
 	cd "$folder" || fail "the folder $folder cannot be entered"
-	image=${NBUILD_DISK_IMAGE:-./@host@.qcow2}
+	image=${NBUILD_DISK_IMAGE:-}
+	[ -n "$image" ] || image=@disk_image@
+	case $image in
+	/* | ./*) ;;
+	# Nobody takes it for an option then, or for a protocol of QEMU's.
+	*) image=./$image ;;
+	esac
 	[ -e "$image" ] || make_disk
 	lock_disk
 	share_store
+	devices=
+	shared_directories share_directory
 	choose_accelerator
 	choose_memory "$@"
 	run_qemu "$@"
@@ -168,19 +201,40 @@ lock_disk() {
 	/usr/bin/flock -n 9 || fail "disk image $image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE"
 }
 
+# The whole process tree is a sandbox already, and the store doesn't change: the guest may keep what it has read.
 share_store() {
-	# It keeps a file open for each file that the guest knows of.
+	# virtiofsd keeps a file open for each file that the guest knows of.
 	# shellcheck disable=SC3045 # Busybox has it.
 	ulimit -n "$(ulimit -H -n)"
-	# The whole process tree is a sandbox already, and the store doesn't change: the guest may keep what it has read.
-	/usr/libexec/virtiofsd --socket-path=/nbuild/run/store.socket --shared-dir=/nbuild/store --readonly --sandbox=none \
-		--cache=always --no-announce-submounts --rlimit-nofile=0 --log-level=error </dev/null &
+	share store /nbuild/store --readonly --sandbox=none --cache=always --no-announce-submounts
+}
+
+# share_directory NAME FOLDER ACCESS: its user is the only one there is here, so whatever user of the guest makes a file,
+# it is that user's on the host.
+share_directory() {
+	socket=shared-$1
+	devices="$devices -chardev socket,id=$socket,path=/nbuild/run/$socket.socket"
+	devices="$devices -device vhost-user-fs-pci,chardev=$socket,tag=$1"
+	set -- "$socket" "/nbuild/shared/$1" "$3"
+	everybody=squash-guest:0:0:4294967295
+	if [ "$3" = ro ]; then
+		share "$1" "$2" --sandbox=chroot --readonly
+	else
+		share "$1" "$2" --sandbox=chroot --translate-uid=$everybody --translate-gid=$everybody
+	fi
+}
+
+# share NAME FOLDER OPTION...: starts a virtiofsd and waits until it listens.
+share() {
+	socket=/nbuild/run/$1.socket shared=$2
+	shift 2
+	/usr/libexec/virtiofsd --socket-path="$socket" --shared-dir="$shared" "$@" --rlimit-nofile=0 --log-level=error </dev/null &
 	daemon=$!
 	tries=0
-	until [ -S /nbuild/run/store.socket ]; do
-		kill -0 $daemon 2>/dev/null || fail "virtiofsd, which shares the store, ended"
+	until [ -S "$socket" ]; do
+		kill -0 $daemon 2>/dev/null || fail "virtiofsd, which shares $shared, ended"
 		tries=$((tries + 1))
-		[ $tries -lt 1000 ] || fail "virtiofsd, which shares the store, does not answer"
+		[ $tries -lt 1000 ] || fail "virtiofsd, which shares $shared, does not answer"
 		$busybox usleep 10000
 	done
 }
@@ -206,8 +260,7 @@ choose_accelerator() {
 choose_memory() {
 	memory=@memory@M
 	previous=
-	# shellcheck disable=SC2086 # Options are separated by blanks.
-	for argument in ${QEMU_OPTS-} "$@"; do
+	for argument; do
 		if [ "$previous" = -m ]; then
 			memory=${argument#size=}
 			memory=${memory%%,*}
@@ -217,23 +270,22 @@ choose_memory() {
 	done
 }
 
-# run_qemu ARGUMENT...: until it ends. Options of the user come last, as the last one counts.
+# run_qemu ARGUMENT...: until it ends.
 run_qemu() {
+	choose_parameters
+	forwards=@forward_ports@
 	mkfifo_errors
 	exec 3<&0
-	# Of the parameters for speed none changes what a program in the guest sees.
-	parameters="@params@ console=ttyS0 nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild"
-	parameters="$parameters $(vm_parameters) ${QEMU_KERNEL_PARAMS-}"
-	# shellcheck disable=SC2086 # Options are separated by blanks.
+	# shellcheck disable=SC2086 # Of these texts each is several words.
 	/usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
 		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
 		-smp @cores@ -display none -vga none \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
 		-kernel @kernel@ -initrd @initrd@ -append "$parameters" \
-		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store \
+		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store $devices \
 		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2" -device virtio-blk-pci,drive=disk,serial=nbuild \
-		-netdev "user,id=net0${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
-		-device virtio-rng-pci ${QEMU_OPTS-} "$@" <&3 2>/nbuild/run/errors 3<&- 9<&- &
+		-netdev "user,id=net0${forwards:+,$forwards}${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
+		-device virtio-rng-pci "$@" <&3 2>/nbuild/run/errors 3<&- 9<&- &
 	qemu=$!
 	while :; do
 		status=0
@@ -249,11 +301,23 @@ escape() {
 	printf %s "$1" | $busybox sed 's/,/,,/g'
 }
 
+# choose_parameters: the kernel cuts off, without a word, what is more than 2047 bytes.
+choose_parameters() {
+	parameters=@params@
+	parameters="$parameters console=ttyS0 nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild"
+	parameters="$parameters $(vm_parameters)"
+	more=@machine_params@
+	parameters="$parameters $more ${QEMU_KERNEL_PARAMS-}"
+	length=$(printf %s "$parameters" | $busybox wc -c)
+	[ "$length" -le 2047 ] || fail "the kernel's parameters have $length bytes, and 2047 is the most: $parameters"
+}
+
 # vm_parameters: what is for the machine alone, never in the system itself. Root is logged in on the serial console by
 # credentials that the guest's own getty and login ask for, so no file of the system differs.
 vm_parameters() {
 	echo systemd.set_credential=tty.serial.ttyS0.agetty.autologin:root \
 		systemd.set_credential=tty.serial.ttyS0.login.noauth:yes
+	# Of the parameters for speed none changes what a program in the guest sees.
 	case $accelerator in
 	*kvm*) ;;
 	*) echo mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ;;
@@ -267,13 +331,31 @@ mkfifo_errors() {
 	while IFS= read -r line; do
 		echo "$line" >&2
 		case $line in
-		*'Could not set up host forwarding rule'*)
-			say "the port in ${line##*rule } is taken by another program; choose another in QEMU_NET_OPTS" ;;
+		*'Could not set up host forwarding rule'*) explain_port "${line##*rule }" ;;
 		*'lock'*'Is another process using the image'*)
 			say "a disk image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE" ;;
 		esac
 	done </nbuild/run/errors &
 	reader=$!
+}
+
+# explain_port RULE: as QEMU has it, 'tcp:127.0.0.1:80-:80' with the quotes.
+explain_port() {
+	rule=${1#\'}
+	rule=${rule%\'*}
+	case ,$forwards, in
+	*",hostfwd=$rule,"*) where='virtualisation.forward_ports, as host_port' ;;
+	*) where=QEMU_NET_OPTS ;;
+	esac
+	address=${rule%%-*}
+	port=${address##*:}
+	# These files have no second byte for a shell that reads them one by one.
+	least=$($busybox cat /proc/sys/net/ipv4/ip_unprivileged_port_start)
+	if [ "$port" -lt "$least" ]; then
+		say "the port ${address#*:} is below $least, and those are for root alone, which the machine never is; choose another in $where"
+	else
+		say "the port ${address#*:} is taken by another program; choose another in $where"
+	fi
 }
 
 step=$1 store=$2 object=$3 folder=$4

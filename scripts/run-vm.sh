@@ -3,7 +3,7 @@
 #   QEMU_OPTS           further options, separated by blanks
 #   QEMU_NET_OPTS       of the network, e.g. hostfwd=tcp:127.0.0.1:2222-:22
 #   QEMU_KERNEL_PARAMS  further kernel parameters
-#   NBUILD_DISK_IMAGE   the disk, instead of ./@host@.qcow2
+#   NBUILD_DISK_IMAGE   the disk, instead of the configuration's
 # Ctrl-A X ends it, and so does poweroff in the guest.
 #
 # All that it runs is in the store this script lies in; of the host it takes the shell that runs it, and readlink when

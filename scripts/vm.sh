@@ -7,5 +7,7 @@ set -eu
 mkdir -p "$out/bin" "$out/libexec"
 cp run "$out/bin/run-$host-vm"
 cp inside "$out/libexec/run-vm-inside"
-cp closure/system "$out/closure"
+for slot in closure/system closure/reference_*; do
+	[ ! -e "$slot" ] || cat "$slot"
+done | sort -u >"$out/closure"
 chmod 755 "$out/bin/run-$host-vm"
