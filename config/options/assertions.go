@@ -21,6 +21,11 @@ func (d *declarer) builtin() {
 	assertion.insert([]string{"message"}, &node{name: "message", option: &Option{
 		Name: "message", Type: &Type{strType()}, Description: "What is wrong when it is not true, and what to do then.",
 	}}, fault.Position{})
+	assertion.insert([]string{"option"}, &node{name: "option", option: &Option{
+		Name: "option", Type: &Type{strType()}, Default: starlark.String(""),
+		Description: "The option that it is about, by its name: the error is shown where that is defined.",
+		Example:     starlark.String(`users.users.ann.groups[0]`),
+	}}, fault.Position{})
 	assertion.tree.number()
 	d.insert([]string{assertionsOption}, &node{name: assertionsOption, option: &Option{
 		Name:        assertionsOption,
@@ -57,7 +62,12 @@ func (ev *evaluation) failedAssertions() []fault.Item {
 		case assertion == nil || message == nil:
 			items = append(items, fault.Item{Position: a.at, What: "an assertion needs both assertion and message"})
 		case assertion == starlark.False:
-			items = append(items, fault.Item{Position: a.at, What: string(message.(starlark.String))})
+			about := a.child(a.group.children["option"]).(starlark.String)
+			at := ev.place(string(about))
+			if at.Line == 0 {
+				at = a.at
+			}
+			items = append(items, fault.Item{Position: at, What: string(message.(starlark.String))})
 		}
 	}
 	return items

@@ -3,6 +3,7 @@ package options
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"go.starlark.net/starlark"
 
@@ -78,19 +79,36 @@ func (m *merger) flattenEntry(n *node, name string, p part, to []definition) []d
 	found, last, rest := n.find(labels)
 	switch {
 	case found == nil:
-		m.unknown(last, rest, p.at)
+		if !m.isNothing(p) {
+			m.unknown(last, rest, p.at)
+		}
 		return to
 	case found.broken:
 		return to
 	}
-	for i := len(rest) - 1; i >= 0; i-- {
+	p.value = nested(rest, p.value)
+	return m.flatten(found, p, to)
+}
+
+// nested returns v in a dictionary for each label, the first outermost.
+func nested(labels []string, v starlark.Value) starlark.Value {
+	for _, label := range slices.Backward(labels) {
 		dict := starlark.NewDict(1)
-		if err := dict.SetKey(starlark.String(rest[i]), p.value); err != nil {
+		if err := dict.SetKey(starlark.String(label), v); err != nil {
 			panic(err) // A string can be a key, and nobody else has the dictionary.
 		}
-		p.value = dict
+		v = dict
 	}
-	return m.flatten(found, p, to)
+	return v
+}
+
+// isNothing reports whether conditions leave nothing of a definition.
+func (m *merger) isNothing(p part) bool {
+	mark := len(m.stack)
+	m.unwrap(p, 0)
+	left := len(m.stack) > mark
+	m.stack = m.stack[:mark]
+	return !left
 }
 
 // labels returns the labels of a name, or nil when it is none.
