@@ -2,6 +2,7 @@ package derivations
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -74,6 +75,44 @@ func pooledNames() map[string]int {
 		"crontab": 511, "gnats": 512, "libvirt": 513, "libvirt-dnsmasq": 514,
 		// Of packages that use systemd-sysusers and adduser both.
 		"messagebus": 400, "sshd": 401, "polkitd": 415, "_flatpak": 416,
+	}
+}
+
+// keptNumbers has the names that a number is kept for: Debian's own, which every system has, and those of the tables
+// above. Nobody else gets these numbers.
+type keptNumbers struct{ users, groups map[string]int }
+
+func newKeptNumbers() keptNumbers {
+	kept := keptNumbers{users: pooledNames(), groups: pooledNames()}
+	for _, u := range sysusers() {
+		if u.user {
+			kept.users[u.name] = u.id
+		}
+		if u.group == "" {
+			kept.groups[u.name] = u.id
+		}
+	}
+	maps.Copy(kept.users, baseUsers())
+	maps.Copy(kept.groups, baseGroups())
+	return kept
+}
+
+// baseUsers returns the users of every system: those of base-passwd's passwd.master, which Debian never changes.
+func baseUsers() map[string]int {
+	return map[string]int{
+		"root": 0, "daemon": 1, "bin": 2, "sys": 3, "sync": 4, "games": 5, "man": 6, "lp": 7, "mail": 8, "news": 9, "uucp": 10,
+		"proxy": 13, "www-data": 33, "backup": 34, "list": 38, "irc": 39, "_apt": 42, "nobody": 65534,
+	}
+}
+
+// baseGroups returns the groups of every system: those of base-passwd's group.master.
+func baseGroups() map[string]int {
+	return map[string]int{
+		"root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8, "news": 9, "uucp": 10,
+		"man": 12, "proxy": 13, "kmem": 15, "dialout": 20, "fax": 21, "voice": 22, "cdrom": 24, "floppy": 25, "tape": 26,
+		"sudo": 27, "audio": 29, "dip": 30, "www-data": 33, "backup": 34, "operator": 37, "list": 38, "irc": 39, "src": 40,
+		"shadow": 42, "utmp": 43, "video": 44, "sasl": 45, "plugdev": 46, "staff": 50, "games": 60, "users": 100,
+		"nogroup": 65534,
 	}
 }
 

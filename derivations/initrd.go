@@ -6,9 +6,10 @@ import (
 	"nbuild/scripts"
 )
 
-// Initrd returns the derivation of the initrd for a kernel: the unpacked package and what Kernel makes of it. It doesn't
-// depend on any system. tools is an ImageTools tree.
-func Initrd(unpacked, kernel, tools *Derivation) (*Derivation, error) {
+// Initrd returns the derivation of the initrd for a kernel: the unpacked package and what Kernel makes of it. It loads
+// modules, besides those that it needs for itself, before it looks for the store; without any it doesn't depend on a
+// system. tools is an ImageTools tree.
+func Initrd(unpacked, kernel, tools *Derivation, modules []string) (*Derivation, error) {
 	return New(Spec{
 		Name:    "initrd",
 		Builder: "sandbox",
@@ -17,6 +18,7 @@ func Initrd(unpacked, kernel, tools *Derivation) (*Derivation, error) {
 			"script":           scripts.Initrd(),
 			"init":             scripts.Init(),
 			"modules.required": lines(requiredModules()),
+			"modules.loaded":   lines(sortedOnce(modules)),
 			"modules.optional": lines(optionalModules()),
 		},
 		Inputs: map[string]Input{

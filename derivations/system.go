@@ -1,7 +1,6 @@
 package derivations
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -135,7 +134,7 @@ func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
 	}{
 		{&s.PackageRoot, func() (*Derivation, error) { return p.PackageRoot("package-root", spec.Packages) }},
 		{&s.Kernel, func() (*Derivation, error) { return Kernel(unpacked, spec.Tools.Image) }},
-		{&s.Initrd, func() (*Derivation, error) { return Initrd(unpacked, s.Kernel, spec.Tools.Image) }},
+		{&s.Initrd, func() (*Derivation, error) { return Initrd(unpacked, s.Kernel, spec.Tools.Image, spec.InitrdModules) }},
 		{&s.TopLayer, func() (*Derivation, error) { return topLayer(&spec, s.PackageRoot, unpacked, s.Kernel) }},
 		{&s.Derivation, func() (*Derivation, error) { return s.folder(&spec, unpacked) }},
 		{&s.VM, func() (*Derivation, error) { return vm(&spec, s) }},
@@ -179,6 +178,7 @@ func (s *System) folder(spec *SystemSpec, unpackedKernel *Derivation) (*Derivati
 			"layers":        text.String(),
 			"init":          "/sbin/init\n",
 			"manifest.json": manifest,
+			"pinned":        lines(sortedOnce(spec.Pinned)),
 			"references":    references.String(),
 		},
 		Inputs: inputs,
@@ -197,54 +197,6 @@ func (spec *SystemSpec) references() []Input {
 		references = append(references, drv.OutputReference("out"))
 	}
 	return references
-}
-
-// manifest returns what the system is made of, for people and programs that look at it later.
-func (spec *SystemSpec) manifest(params []string) (string, error) {
-	type packageEntry struct {
-		Name         string `json:"name"`
-		Version      string `json:"version"`
-		Architecture string `json:"architecture"`
-	}
-	type userEntry struct {
-		Name string `json:"name"`
-		UID  int    `json:"uid"`
-	}
-	m := struct {
-		Version      int            `json:"version"`
-		HostName     string         `json:"host_name"`
-		KernelParams []string       `json:"kernel_params"`
-		Kernel       packageEntry   `json:"kernel"`
-		Packages     []packageEntry `json:"packages"`
-		Users        []userEntry    `json:"users"`
-		Files        []string       `json:"files"`
-		Enabled      []string       `json:"enabled"`
-		Masked       []string       `json:"masked"`
-		Programs     []string       `json:"programs"`
-	}{
-		Version: 1, HostName: spec.HostName, KernelParams: params, Packages: []packageEntry{}, Users: []userEntry{},
-		Files: []string{}, Enabled: append([]string{}, spec.Enabled...), Masked: append([]string{}, spec.Masked...),
-		Programs: []string{},
-	}
-	image, err := KernelImage(spec.Kernel)
-	if err != nil {
-		return "", err
-	}
-	m.Kernel = packageEntry{image.Name, image.Version, image.Architecture}
-	for _, f := range sortedPackages(spec.Packages) {
-		m.Packages = append(m.Packages, packageEntry{f.Name, f.Version, f.Architecture})
-	}
-	for _, u := range spec.Users {
-		m.Users = append(m.Users, userEntry{u.Name, u.UID})
-	}
-	for _, f := range spec.Files {
-		m.Files = append(m.Files, f.Path)
-	}
-	for _, drv := range spec.Programs {
-		m.Programs = append(m.Programs, drv.Name())
-	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	return string(b) + "\n", err
 }
 
 // validName reports why a system's name can't end the names of store objects.

@@ -149,7 +149,7 @@ func render(b *strings.Builder, d *Derivation) {
 }
 
 func isScript(name string) bool {
-	return slices.Contains([]string{"add-users.awk", "gid-pool", "init", "inside", "run", "script", "uid-pool"}, name)
+	return slices.Contains([]string{"accounts.awk", "gid-pool", "init", "inside", "run", "script", "uid-pool", "units.awk"}, name)
 }
 
 func indent(s string) string {
@@ -222,9 +222,9 @@ func TestNewSystemFaults(t *testing.T) {
 			s.KernelParams = []string{"a b"}
 			s.Users = append(s.Users, User{Name: "Bad"}, User{Name: "carl", UID: 1000}, User{Name: "carl", UID: 5})
 			s.Files = append(s.Files, SystemFile{Path: "etc/x"}, SystemFile{Path: "/etc/motd"})
-		}, []string{`user "Bad"`, "user carl: uid 5", "users bob and carl have the same uid 1000", "user carl is there twice", `file "etc/x"`, `file "/etc/motd": is there twice`, `kernel parameter "a b"`}},
+		}, []string{`user "Bad"`, "user carl: uid 5: want", "user carl: uid 1000 is that of bob, too", "user carl: is there twice", `file "etc/x"`, `file "/etc/motd": is there twice`, `kernel parameter "a b"`}},
 		{"password", func(s *SystemSpec) { s.Users[0].HashedPassword = "secret" }, []string{"user root: the hashed password"}},
-		{"root's shell", func(s *SystemSpec) { s.Users[0].Home = "/home/root" }, []string{"user root: only the password"}},
+		{"root's home", func(s *SystemSpec) { s.Users[0].Home = "/home/root" }, []string{"user root: its home is /root"}},
 		{"key", func(s *SystemSpec) { s.Users[1].AuthorizedKeys = []string{"a\nb"} }, []string{"user alice: authorized key"}},
 		{"colon", func(s *SystemSpec) { s.Users[1].Gecos = "a:b" }, []string{"user alice: the full name"}},
 		{"group", func(s *SystemSpec) { s.Users[1].Groups = []string{"a,b"} }, []string{"user alice: \"a,b\""}},

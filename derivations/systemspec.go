@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// firstUser is the first uid of a person in Debian.
-const firstUser = 1000
-
 // A specCheck collects the faults of a SystemSpec.
 type specCheck struct{ faults []string }
 
@@ -32,24 +29,31 @@ func (spec *SystemSpec) complete() error {
 	}
 	spec.Machine.complete()
 	spec.Machine.check(&c)
-	spec.Users = slices.Clone(spec.Users)
-	numberUsers(spec.Users)
-	for i := range spec.Users {
-		c.user(&spec.Users[i])
+	c.accounts(spec)
+	c.files(spec)
+	for _, path := range spec.Pinned {
+		c.pinned(path)
 	}
-	c.distinctUsers(spec.Users)
-	spec.Files = slices.Clone(spec.Files)
-	seen := map[string]bool{}
-	for i := range spec.Files {
-		c.file(&spec.Files[i], seen)
+	for _, module := range spec.InitrdModules {
+		if !isModuleName(module) {
+			c.add("initrd module %q: want a name of letters, digits, - and _", module)
+		}
 	}
 	for _, unit := range slices.Concat(spec.Enabled, spec.Masked) {
 		c.unit(unit)
+	}
+	for _, unit := range spec.Enabled {
+		if strings.Contains(unit, "@.") {
+			c.add("unit %q: is a template; say of what it is to be started, as in %q", unit, strings.Replace(unit, "@.", "@tty1.", 1))
+		}
 	}
 	for _, param := range spec.KernelParams {
 		if !isKernelParam(param) {
 			c.add("kernel parameter %q: want one word without quotes", param)
 		}
+	}
+	if strings.ContainsFunc(spec.Label, isControl) {
+		c.add("label %q: has control characters", spec.Label)
 	}
 	for i, fault := range c.faults {
 		c.faults[i] = "system " + spec.Name + ": " + fault
@@ -80,121 +84,45 @@ func isHostName(s string) bool {
 	})
 }
 
-// numberUsers gives the users without a uid the next free ones.
-func numberUsers(users []User) {
-	taken := map[int]bool{}
-	for _, u := range users {
-		taken[u.UID] = true
+// files checks the files, and completes them in copies.
+func (c *specCheck) files(spec *SystemSpec) {
+	spec.Files = slices.Clone(spec.Files)
+	byPath := map[string]*SystemFile{}
+	for i := range spec.Files {
+		f := &spec.Files[i]
+		complain := func(format string, args ...any) { c.add("file "+fmt.Sprintf("%q", f.Path)+": "+format, args...) }
+		f.checkPath(complain)
+		if byPath[f.Path] != nil {
+			complain("is there twice")
+		}
+		byPath[f.Path] = f
+		f.complete(complain)
 	}
-	next := firstUser
-	for i := range users {
-		u := &users[i]
-		if u.Name != "root" && u.UID == 0 {
-			for taken[next] {
-				next++
+	for _, f := range spec.Files {
+		for folder := path.Dir(f.Path); len(folder) > 1; folder = path.Dir(folder) {
+			// What comes from the store may be a folder.
+			if above := byPath[folder]; above != nil && above.Source == (Input{}) {
+				c.add("file %q: %s is a file of the configuration, too, and can't have files in it", f.Path, folder)
 			}
-			u.UID, taken[next] = next, true
 		}
 	}
 }
 
-func (c *specCheck) user(u *User) {
-	if !isUserName(u.Name) {
-		c.add("user %q: want a name of up to 32 small letters, digits, _ and -, a letter or _ first", u.Name)
+func (f *SystemFile) checkPath(complain func(string, ...any)) {
+	if !isPlainPath(f.Path) || f.Path == "/" || strings.ContainsFunc(f.Path, isControl) {
+		complain("want an absolute path without . and .., and without control characters")
 		return
 	}
-	complain := func(format string, args ...any) { c.add("user "+u.Name+": "+format, args...) }
-	if u.Name == "root" {
-		u.completeRoot(complain)
-	} else {
-		u.complete()
+	if folder := reservedFolder(f.Path); folder != "" {
+		complain("%s is not the configuration's: it is made when the system starts", folder)
 	}
-	if u.UID < 0 || u.UID > 60000 || u.GID < 0 || u.GID > 60000 || u.Name != "root" && u.UID < firstUser {
-		complain("uid %d and gid %d: want %d to 60000", u.UID, u.GID, firstUser)
-	}
-	for what, text := range map[string]string{"full name": u.Gecos, "home": u.Home, "shell": u.Shell, "hashed password": u.HashedPassword} {
-		if strings.ContainsAny(text, ":\n") {
-			complain("the %s %q has a colon or a line break", what, text)
-		}
-	}
-	if u.HashedPassword != "" && !strings.ContainsRune("$_*!", rune(u.HashedPassword[0])) {
-		complain("the hashed password is not one that crypt(5) knows; make one with: openssl passwd -6")
-	}
-	if !isPlainPath(u.Home) || !isPlainPath(u.Shell) {
-		complain("home %q and shell %q: want absolute paths without . and ..", u.Home, u.Shell)
-	}
-	for _, key := range u.AuthorizedKeys {
-		if strings.TrimSpace(key) == "" || strings.ContainsAny(key, "\n\r") {
-			complain("authorized key %.40q: want one line of a .pub file", key)
-		}
-	}
-	for _, group := range u.Groups {
-		if !isUserName(group) {
-			complain("%q can't be the name of a group", group)
-		}
+	if folder, target := linkedFolder(f.Path); folder != "" {
+		complain("%s is a link in Debian; write %s", folder, target+strings.TrimPrefix(f.Path, folder))
 	}
 }
 
-// completeRoot refuses what the package root decides about root.
-func (u *User) completeRoot(complain func(string, ...any)) {
-	if u.UID != 0 || u.GID != 0 || len(u.Groups) > 0 || u.Sudo || u.Home != "" && u.Home != "/root" {
-		complain("only the password and the authorized keys can be set")
-	}
-	u.Home, u.Shell = "/root", "/bin/bash"
-}
-
-func (u *User) complete() {
-	if u.GID == 0 {
-		u.GID = u.UID
-	}
-	if u.Home == "" {
-		u.Home = "/home/" + u.Name
-	}
-	if u.Shell == "" {
-		u.Shell = "/bin/bash"
-	}
-	u.Groups = slices.Clone(u.Groups)
-	if u.Sudo {
-		u.Groups = append(u.Groups, "sudo")
-	}
-	slices.Sort(u.Groups)
-	u.Groups = slices.Compact(u.Groups)
-}
-
-func (c *specCheck) distinctUsers(users []User) {
-	names, uids := map[string]bool{}, map[int]string{}
-	for _, u := range users {
-		if names[u.Name] {
-			c.add("user %s is there twice", u.Name)
-		} else if other, taken := uids[u.UID]; taken {
-			c.add("users %s and %s have the same uid %d", other, u.Name, u.UID)
-		}
-		names[u.Name], uids[u.UID] = true, u.Name
-	}
-}
-
-// isUserName reports whether s is a name that Debian's adduser takes for users and groups.
-func isUserName(s string) bool {
-	for i, ch := range s {
-		letter := 'a' <= ch && ch <= 'z' || ch == '_'
-		if !letter && (i == 0 || !('0' <= ch && ch <= '9' || ch == '-')) {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 32
-}
-
-func (c *specCheck) file(f *SystemFile, seen map[string]bool) {
-	complain := func(format string, args ...any) { c.add("file "+fmt.Sprintf("%q", f.Path)+": "+format, args...) }
-	switch {
-	case !isPlainPath(f.Path) || f.Path == "/" || strings.ContainsFunc(f.Path, isControl):
-		complain("want an absolute path without . and .., and without control characters")
-	case reservedFolder(f.Path) != "":
-		complain("%s is not the configuration's: it is made when the system starts", reservedFolder(f.Path))
-	case seen[f.Path]:
-		complain("is there twice")
-	}
-	seen[f.Path] = true
+// complete fills in what is left out, and checks all but the path.
+func (f *SystemFile) complete(complain func(string, ...any)) {
 	if f.User == "" {
 		f.User = "root"
 	}
@@ -202,20 +130,21 @@ func (c *specCheck) file(f *SystemFile, seen map[string]bool) {
 		f.Group = "root"
 	}
 	for _, name := range []string{f.User, f.Group} {
-		if strings.ContainsAny(name, ":\n") {
+		if !isReference(name) && strings.Trim(name, "0123456789") != "" {
 			complain("%q can't be the name of a user or a group", name)
 		}
 	}
-	if f.Mode == 0 {
+	hasSource := f.Source != (Input{})
+	if f.Mode == 0 && !hasSource {
 		f.Mode = 0o644
 	}
 	if f.Mode > 0o7777 {
 		complain("mode %#o: want at most 07777", f.Mode)
 	}
-	if strings.ContainsAny(f.Link, ":\n") {
-		complain("the target %q has a colon or a line break", f.Link)
+	if strings.ContainsFunc(f.Link, func(r rune) bool { return r == ':' || isControl(r) }) {
+		complain("the target %q has a colon or a control character", f.Link)
 	}
-	if hasSource := f.Source != (Input{}); hasSource && f.Content != "" || f.Link != "" && (hasSource || f.Content != "") {
+	if hasSource && f.Content != "" || f.Link != "" && (hasSource || f.Content != "") {
 		complain("has more than one of content, source and link")
 	}
 }
@@ -228,6 +157,38 @@ func reservedFolder(path string) string {
 		}
 	}
 	return ""
+}
+
+// linkedFolder returns the folder that path is in, of those that are links since Debian's / and /usr are one, and where it
+// leads; or nothing.
+func linkedFolder(path string) (folder, target string) {
+	links := [][2]string{
+		{"/bin", "/usr/bin"}, {"/sbin", "/usr/sbin"}, {"/lib", "/usr/lib"}, {"/lib32", "/usr/lib32"}, {"/lib64", "/usr/lib64"},
+		{"/libx32", "/usr/libx32"}, {"/var/run", "/run"}, {"/var/lock", "/run/lock"},
+	}
+	for _, link := range links {
+		if path == link[0] || strings.HasPrefix(path, link[0]+"/") {
+			return link[0], link[1]
+		}
+	}
+	return "", ""
+}
+
+// pinned checks a path that the initrd deletes from the disk, all that is in it included.
+func (c *specCheck) pinned(path string) {
+	switch {
+	case !isPlainPath(path) || path == "/" || strings.ContainsFunc(path, isControl):
+		c.add("pinned file %q: want an absolute path without . and .., and without control characters", path)
+	case reservedFolder(path) != "":
+		c.add("pinned file %q: %s is made when the system starts", path, reservedFolder(path))
+	}
+}
+
+// isModuleName reports whether s can be the name of a kernel module.
+func isModuleName(s string) bool {
+	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+	})
 }
 
 func (c *specCheck) unit(name string) {

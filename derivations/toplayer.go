@@ -3,6 +3,7 @@ package derivations
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nbuild/scripts"
@@ -12,6 +13,7 @@ import (
 // that a changed host name builds this, the system and its artefacts again, and nothing else.
 func topLayer(spec *SystemSpec, packageRoot, unpackedKernel, kernel *Derivation) (*Derivation, error) {
 	b := layerBuilder{
+		kept: newKeptNumbers(),
 		inputs: map[string]Input{
 			"root":     {Derivation: spec.Tools.Image},
 			"packages": {Derivation: packageRoot},
@@ -19,13 +21,16 @@ func topLayer(spec *SystemSpec, packageRoot, unpackedKernel, kernel *Derivation)
 			"kernel":   {Derivation: unpackedKernel},
 			"tables":   {Derivation: kernel},
 		},
-		build: map[string]string{"script": scripts.TopLayer(), "add-users.awk": scripts.AddUsers()},
+		build: map[string]string{"script": scripts.TopLayer(), "accounts.awk": scripts.Accounts(), "units.awk": scripts.Units()},
 	}
-	for _, f := range slices.Concat(spec.generated(), spec.Files) {
-		b.file(f)
+	for i, f := range spec.allFiles() {
+		b.file(i, f)
 	}
 	for _, u := range spec.Users {
 		b.user(u)
+	}
+	for _, g := range spec.Groups {
+		fmt.Fprintf(&b.groups, "%s:%d:%s:%s\n", g.Name, spec.gid(g, b.kept), fixed(g.GID), strings.Join(g.Members, ","))
 	}
 	for i, in := range spec.References {
 		b.inputs[fmt.Sprintf("reference_%d", i)] = in
@@ -34,8 +39,8 @@ func topLayer(spec *SystemSpec, packageRoot, unpackedKernel, kernel *Derivation)
 		b.inputs[fmt.Sprintf("program_%d", i)] = Input{Derivation: drv}
 		b.programs.WriteString(drv.Placeholder("out") + "\n")
 	}
-	b.build["files"], b.build["links"] = b.files.String(), b.links.String()
-	b.build["users"], b.build["programs"] = b.users.String(), b.programs.String()
+	b.build["texts"], b.build["sources"], b.build["links"] = b.texts.String(), b.sources.String(), b.links.String()
+	b.build["users"], b.build["groups"], b.build["programs"] = b.users.String(), b.groups.String(), b.programs.String()
 	b.build["enabled"] = lines(append(spec.wantedUnits(), spec.Enabled...))
 	b.build["masked"] = lines(spec.Masked)
 	return New(Spec{
@@ -45,26 +50,34 @@ func topLayer(spec *SystemSpec, packageRoot, unpackedKernel, kernel *Derivation)
 
 // A layerBuilder collects the tables that the script reads; scripts/top-layer.sh says what is in them.
 type layerBuilder struct {
-	inputs                        map[string]Input
-	build                         map[string]string
-	files, links, users, programs strings.Builder
-	count                         int // of files
+	kept                  keptNumbers
+	inputs                map[string]Input
+	build                 map[string]string
+	texts, sources, links strings.Builder
+	users, groups         strings.Builder
+	programs              strings.Builder
 }
 
-func (b *layerBuilder) file(f SystemFile) {
-	if f.Link != "" {
+// file adds the i-th file.
+func (b *layerBuilder) file(i int, f SystemFile) {
+	switch {
+	case f.Link != "":
 		fmt.Fprintf(&b.links, "%s:%s\n", f.Link, f.Path)
-		return
+	case f.Source != (Input{}):
+		b.inputs[fmt.Sprintf("file_%d", i)] = f.Source
+		fmt.Fprintf(&b.sources, "%s:%s:%s:%s:%s\n", octal(f.Mode), f.User, f.Group, f.Source.text(), f.Path)
+	default:
+		b.build["tree"+f.Path] = f.Content
+		fmt.Fprintf(&b.texts, "%s:%s:%s:%s\n", octal(f.Mode), f.User, f.Group, f.Path)
 	}
-	source := fmt.Sprintf("content/%d", b.count)
-	if f.Source == (Input{}) {
-		b.build[source] = f.Content
-	} else {
-		b.inputs[fmt.Sprintf("file_%d", b.count)] = f.Source
-		source = f.Source.text()
+}
+
+// octal writes a mode, and nothing for none.
+func octal(mode uint32) string {
+	if mode == 0 {
+		return ""
 	}
-	b.count++
-	fmt.Fprintf(&b.files, "%o:%s:%s:%s:%s\n", f.Mode, f.User, f.Group, source, f.Path)
+	return strconv.FormatUint(uint64(mode), 8)
 }
 
 // text returns what stands for the input in a derivation's texts.
@@ -80,11 +93,26 @@ func (in Input) text() string {
 }
 
 func (b *layerBuilder) user(u User) {
-	fmt.Fprintf(&b.users, "%s:%d:%d:%s:%s:%s:%s:%s\n",
-		u.Name, u.UID, u.GID, u.Gecos, u.Home, u.Shell, u.HashedPassword, strings.Join(u.Groups, ","))
+	kind, home := "person", "new"
+	if u.System {
+		kind, home = "service", ""
+	}
+	if u.CreateHome {
+		home = "always"
+	}
+	fmt.Fprintf(&b.users, "%s:%s:%d:%s:%s:%s:%s:%s:%s:%s:%s\n", u.Name, kind, u.number(b.kept), fixed(u.UID), u.Group, u.Gecos,
+		u.Home, u.Shell, home, u.HashedPassword, strings.Join(u.Groups, ","))
 	if len(u.AuthorizedKeys) > 0 {
 		b.build["keys/"+u.Name] = lines(u.AuthorizedKeys)
 	}
+}
+
+// fixed tells the script a number that was chosen from one that follows from a name.
+func fixed(given int) string {
+	if given == 0 {
+		return ""
+	}
+	return "fixed"
 }
 
 // has reports whether the system has a package.
@@ -104,8 +132,20 @@ func (spec *SystemSpec) wantedUnits() []string {
 	return units
 }
 
-// generated returns the files that nbuild itself configures a system with. A file of the same path in the spec is put
-// there later, and so wins.
+// allFiles returns the spec's files, and those of nbuild that the spec doesn't have, by path: what is in a folder comes
+// after the folder.
+func (spec *SystemSpec) allFiles() []SystemFile {
+	files := slices.Clone(spec.Files)
+	for _, own := range spec.generated() {
+		if !slices.ContainsFunc(spec.Files, func(f SystemFile) bool { return f.Path == own.Path }) {
+			files = append(files, own)
+		}
+	}
+	slices.SortFunc(files, func(a, b SystemFile) int { return strings.Compare(a.Path, b.Path) })
+	return files
+}
+
+// generated returns the files that nbuild itself configures a system with. A file of the same path in the spec wins.
 func (spec *SystemSpec) generated() []SystemFile {
 	file := func(path, content string) SystemFile {
 		return SystemFile{Path: path, Content: content, Mode: 0o644, User: "root", Group: "root"}

@@ -2,7 +2,7 @@
 # Packs the initrd: busybox, /init, and the modules it loads, in the order to load them.
 #
 # $kernel is the unpacked kernel package, $tables the layer with its module tables. Beside this script: init,
-# modules.required and modules.optional, a name a line. The initrd is $out.
+# modules.required, modules.loaded (those that init loads first) and modules.optional, a name a line. The initrd is $out.
 set -eu
 : "${kernel:?}" "${tables:?}" "${out:?}"
 
@@ -51,13 +51,17 @@ missing=
 while read -r module; do
 	add_module "$module" || missing="$missing $module"
 done <modules.required
-[ -z "$missing" ] || fail "kernel $version lacks modules that a system starts with:$missing"
+while read -r module; do
+	add_module "$module" || missing="$missing $module"
+done <modules.loaded
+[ -z "$missing" ] || fail "kernel $version lacks modules that the system starts with:$missing"
 while read -r module; do
 	add_module "$module" || rm -f "tree/modules/$module"
 done <modules.optional
 
 cp /bin/busybox tree/bin/busybox
 ln -s busybox tree/bin/sh
+cp modules.loaded tree/modules.loaded
 cp init tree/init
 chmod 755 tree/init
 for folder in dev proc sys nbuild/store layers iso rw new; do

@@ -14,8 +14,10 @@ var (
 	initScript string
 	//go:embed top-layer.sh
 	topLayer string
-	//go:embed add-users.awk
-	addUsers string
+	//go:embed accounts.awk
+	accounts string
+	//go:embed units.awk
+	units string
 	//go:embed vm.sh
 	vm string
 	//go:embed run-vm.sh
@@ -39,8 +41,11 @@ func Init() string { return initScript }
 // TopLayer returns the script that makes the layer of all that the configuration generates.
 func TopLayer() string { return topLayer }
 
-// AddUsers returns the awk program that the top layer's script adds users with.
-func AddUsers() string { return addUsers }
+// Accounts returns the awk program that the top layer's script adds users and groups with.
+func Accounts() string { return accounts }
+
+// Units returns the awk program that finds out what starts a unit.
+func Units() string { return units }
 
 // VM returns the script that puts a virtual machine's runner together.
 func VM() string { return vm }

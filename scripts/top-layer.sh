@@ -6,18 +6,25 @@
 #
 # $packages is the package root, $owners its ownership manifest, $kernel and $tables are the layers between. Beside this
 # script:
-#   users     name:uid:gid:gecos:home:shell:password hash:groups, a user a line; of root only the password is used
-#   keys/USER authorized keys of a user
-#   files     mode:user:group:source:path, a file a line; the source is below /build, or a store path
-#   links     target:path, a symbolic link a line
-#   enabled   units to start, masked: units to forbid; a unit a line
-#   programs  store paths whose programs go to /usr/local/bin and sbin, a path a line
+#   groups, users  accounts; accounts.awk says how
+#   keys/USER      authorized keys of a user
+#   tree/PATH      files with a text
+#   texts          mode:user:group:path, a line for each of them
+#   sources        mode:user:group:source:path, a line for each file or folder of the store; without a mode, a file has
+#                  the one that fits
+#   links          target:path, a symbolic link a line
+#   enabled        units to start, masked: units to forbid; a unit a line
+#   programs       store paths whose programs go to /usr/local/bin and sbin, a path a line
 # The layer is $out.
+#
+# A process costs a millisecond, and all else here takes a tenth of a second: what there may be hundreds of is done by one
+# process for all.
 set -eu
 : "${packages:?}" "${owners:?}" "${kernel:?}" "${tables:?}" "${out:?}"
 
 layer=/build/layer
-pseudo=/build/pseudo # mksquashfs' definitions of owners and modes
+pseudo=/build/pseudo # mksquashfs' definitions of owners and modes; the last one of a path counts
+tab='	'
 
 fail() {
 	echo "top layer: $*" >&2
@@ -40,7 +47,7 @@ escape() {
 # Making a thousand folders takes longer than all the rest; mksquashfs makes those that stay empty by definition.
 name_folders() {
 	for below in "$packages" "$kernel" "$tables"; do
-		find "$below" -type d -printf '/%P\n'
+		find "$below" -mindepth 1 -type d -printf '/%P\n'
 	done | awk '{ gsub(/[ \t\\"]/, "\\\\&"); print $0, "m 755 0 0" }' >>"$pseudo"
 	mkdir -p "$layer/etc" "$layer/nbuild/store"
 }
@@ -64,166 +71,194 @@ copy_special() {
 	chmod -R u+w "$layer"
 }
 
-# put MODE UID GID SOURCE PATH: a file or a folder of the configuration.
+# add_accounts: makes the file accounts with what became of the users.
+add_accounts() {
+	: >accounts
+	[ -s users ] || [ -s groups ] || return 0
+	: >>"$layer/etc/gshadow"
+	awk -F: -v etc="$layer/etc/" -v day="$((SOURCE_DATE_EPOCH / 86400))" -f accounts.awk groups users >accounts ||
+		fail "the accounts above cannot be added"
+}
+
+# number_owners: makes texts.pseudo, the definitions of the texts, and sources.numbered, where users and groups are numbers.
+number_owners() {
+	awk -F: -v etc="$layer/etc/" '
+		function load(file, table,    line, fields) {
+			while ((getline line < (etc file)) > 0) { split(line, fields, ":"); table[fields[1]] = fields[3] }
+		}
+		# number returns the id of a name; numbers stand for themselves.
+		function number(noun, table, name) {
+			if (name ~ /^[0-9]+$/) return name
+			if (name in table) return table[name]
+			print "top layer: file " path ": there is no " noun " " name > "/dev/stderr"
+			faults++
+		}
+		BEGIN { load("passwd", users); load("group", groups) }
+		{ start = length($1 $2 $3) + 4 + (FILENAME == "sources" ? length($4) + 1 : 0)
+			path = substr($0, start); uid = number("user", users, $2); gid = number("group", groups, $3) }
+		FILENAME == "sources" { print $1 ":" uid ":" gid ":" $4 ":" path > "sources.numbered"; next }
+		{ gsub(/[ \t\\"]/, "\\\\&", path); print path, "m", $1, uid, gid > "texts.pseudo" }
+		END { exit faults > 0 }' texts sources
+}
+
+# check_folders PATH: a folder of the layer where packages have a link would hide all that the link leads to.
+check_folders() {
+	folder=${1%/*}
+	[ "$folder" != "$checked" ] || return 0
+	checked=$folder
+	while [ -n "$folder" ]; do
+		[ ! -h "$packages$folder" ] || fail "file $1: $folder is a link in the system; use what it leads to"
+		folder=${folder%/*}
+	done
+}
+
+# check_file PATH: a file where packages have a folder would hide all that is in it.
+check_file() {
+	check_folders "$1"
+	[ ! -d "$packages$1" ] || [ -h "$packages$1" ] || fail "file $1: the packages have a folder there"
+}
+
+# What the configuration says about a file comes after what is said about the home that it is in.
+put_sources() {
+	earlier=$pseudo
+	pseudo=/build/sources.pseudo
+	while IFS=: read -r mode uid gid source path; do
+		put "$mode" "$uid" "$gid" "$source" "$path"
+	done <sources.numbered
+	pseudo=$earlier
+}
+
+# put MODE UID GID SOURCE PATH: a file or a folder of the store.
 put() {
+	check_folders "$5"
 	[ -d "$layer${5%/*}" ] || mkdir -p "$layer${5%/*}"
 	if [ -d "$4" ]; then
-		cp -RT "$4" "$layer$5"
+		cp -RT "$4" "$layer$5" || fail "file $5: cannot be put there"
 		chmod -R u+w "$layer$5"
 		own_tree "$5" "$2" "$3"
 	else
+		check_file "$5"
 		cp --remove-destination -T "$4" "$layer$5"
-		set_owner "$5" "$1" "$2" "$3"
+		mode=$1
+		[ -n "$mode" ] || if [ -x "$4" ]; then mode=755; else mode=644; fi
+		set_owner "$5" "$mode" "$2" "$3"
 	fi
 }
 
 # own_tree PATH UID GID: gives a folder and all in it to a user, modes as they are.
 own_tree() {
-	find "$layer$1" -printf '/%P\t%m\n' | while IFS='	' read -r name mode; do
+	find "$layer$1" -printf '/%P\t%m\n' | while IFS="$tab" read -r name mode; do
 		set_owner "$1${name%/}" "$mode" "$2" "$3"
 	done
 }
 
-# number_of FILE NAME: the id that etc/passwd or etc/group has for a name; numbers stand for themselves.
-number_of() {
-	case $2 in
-	root) echo 0 ;;
-	*[!0-9]*) awk -F: -v name="$2" '$1 == name { print $3; found = 1; exit } END { exit !found }' "$layer/etc/$1" ;;
-	*) echo "$2" ;;
-	esac
+put_texts() {
+	[ -s texts ] || return 0
+	while IFS=: read -r _ _ _ path; do
+		check_file "$path"
+	done <texts
+	cp -RT --remove-destination tree "$layer"
 }
 
-add_users() {
-	[ -s users ] || return 0
-	: >>"$layer/etc/gshadow"
-	awk -F: -v etc="$layer/etc/" -v day="$((SOURCE_DATE_EPOCH / 86400))" -f add-users.awk users ||
-		fail "the users above cannot be added"
-	while IFS=: read -r name uid gid _ home _; do
-		[ "$name" = root ] || make_home "$home" "$uid" "$gid"
+put_links() {
+	while IFS=: read -r target path; do
+		check_file "$path"
+		[ -d "$layer${path%/*}" ] || mkdir -p "$layer${path%/*}"
+		ln -sfT "$target" "$layer$path" || fail "file $path: there is a folder"
+	done <links
+}
+
+make_homes() {
+	while IFS=: read -r name uid gid home make _; do
+		[ "$make" = no ] || make_home "$home" "$uid" "$gid"
 		[ ! -e "keys/$name" ] || put_keys "$name" "$uid" "$gid" "$home"
-	done <users
+	done <accounts
 }
 
-# make_home HOME UID GID: as adduser makes it.
+# make_home HOME UID GID: as adduser makes it. Files that the configuration has in it are there already; their own
+# definitions come later. What packages have stays as it is, and of users who share a home it is the first one's.
 make_home() {
-	[ ! -e "$layer$1" ] || return 0
+	[ ! -e "$packages$1" ] || return 0
+	case $homes in *:"$1":*) return 0 ;; esac
+	homes=$homes$1:
+	check_folders "$1"
 	mkdir -p "$layer$1"
-	[ ! -d "$packages/etc/skel" ] || cp -RP "$packages/etc/skel/." "$layer$1"
+	[ ! -d "$layer/etc/skel" ] || cp -RP --update=none "$layer/etc/skel/." "$layer$1"
 	chmod -R u+w "$layer$1"
 	chmod 700 "$layer$1"
 	own_tree "$1" "$2" "$3"
 }
 
+# put_keys NAME UID GID HOME
 put_keys() {
+	[ -d "$packages$4" ] || [ -d "$layer$4" ] || fail "user $1: the home $4 is not there, and so there is no place for authorized keys"
+	check_folders "$4/.ssh/authorized_keys"
 	mkdir -p "$layer$4/.ssh"
-	cp "keys/$1" "$layer$4/.ssh/authorized_keys"
+	cp --remove-destination "keys/$1" "$layer$4/.ssh/authorized_keys"
 	set_owner "$4/.ssh" 700 "$2" "$3"
 	set_owner "$4/.ssh/authorized_keys" 600 "$2" "$3"
 }
 
-put_files() {
-	while IFS=: read -r mode user group source path; do
-		uid=$(number_of passwd "$user") || fail "file $path: there is no user $user"
-		gid=$(number_of group "$group") || fail "file $path: there is no group $group"
-		put "$mode" "$uid" "$gid" "$source" "$path"
-	done <files
-}
-
-put_links() {
-	while IFS=: read -r target path; do
-		mkdir -p "$layer${path%/*}"
-		ln -sfn "$target" "$layer$path"
-	done <links
-}
-
-# find_unit NAME: where a unit's file is. Of an instance name@x.service that is the template's.
-find_unit() {
-	template=$(printf %s "$1" | sed 's/@.*\././; t at; b; : at; s/\.\([^.]*\)$/@.\1/')
-	for folder in "$layer/etc" "$packages/etc" "$packages/usr/lib"; do
-		for name in "$1" "$template"; do
-			[ ! -f "$folder/systemd/system/$name" ] || { echo "$folder/systemd/system/$name"; return; }
-		done
-	done
-	return 1
-}
-
-# enable_unit NAME: makes the links that "systemctl enable" would make for the unit's [Install] section.
-enable_unit() {
-	file=$(find_unit "$1") || fail "unit $1: there is no such unit in the system"
-	target=${file#"$layer"}
-	target=${target#"$packages"}
-	awk -F= '/^\[/ { inside = $0 == "[Install]" }
-		inside && $1 ~ /^(WantedBy|RequiredBy|UpheldBy|Alias|Also)$/ { n = split($2, names, " "); for (i = 1; i <= n; i++) print $1, names[i] }' \
-		"$file" >"install.$1"
-	while read -r kind name; do
-		case $kind in
-		WantedBy) link_unit "$name.wants/$1" ;;
-		RequiredBy) link_unit "$name.requires/$1" ;;
-		UpheldBy) link_unit "$name.upholds/$1" ;;
-		Alias) link_unit "$name" ;;
-		Also) [ -e "install.$name" ] || echo "$name" >>also ;;
-		esac
-	done <"install.$1"
-}
-
-link_unit() {
-	mkdir -p "$layer/etc/systemd/system/${1%/*}"
-	ln -sfn "$target" "$layer/etc/systemd/system/$1"
-}
-
-enable_units() {
+# find_links: the links of units and programs. mksquashfs makes them; what is in their places must go before.
+find_links() {
+	awk -v layer="$layer" -v packages="$packages" -f units.awk enabled >symlinks || fail "the units above cannot be started"
 	while read -r unit; do
-		enable_unit "$unit"
-	done <enabled
-	while [ -s also ]; do
-		mv also enabled
-		while read -r unit; do
-			[ -e "install.$unit" ] || enable_unit "$unit"
-		done <enabled
-		rm enabled
-	done
-}
-
-mask_units() {
-	while read -r unit; do
-		ln -sfn /dev/null "$layer/etc/systemd/system/$unit"
-	done <masked
-}
-
-link_programs() {
+		printf '/dev/null\t/etc/systemd/system/%s\n' "$unit"
+	done <masked >>symlinks
 	while read -r object; do
-		for folder in bin sbin; do
-			[ -d "$object/$folder" ] || continue
-			mkdir -p "$layer/usr/local/$folder"
-			ln -sfn "$object/$folder"/* "$layer/usr/local/$folder/"
+		for file in "$object"/bin/* "$object"/sbin/*; do
+			[ ! -e "$file" ] && [ ! -h "$file" ] || printf '%s\t/usr/local%s\n' "$file" "${file#"$object"}"
 		done
-	done <programs
+	done <programs >>symlinks
+	sed "s,^[^$tab]*$tab,$layer," symlinks | tr '\n' '\0' | xargs -0r rm -f --
+}
+
+# check_shells: nobody can log in with a shell that isn't there.
+check_shells() {
+	while IFS=: read -r name _ _ _ _ shell; do
+		[ -e "$packages$shell" ] || [ -h "$packages$shell" ] || [ -e "$layer$shell" ] || [ -h "$layer$shell" ] ||
+			grep -q "$tab$shell\$" symlinks || fail "user $name: there is no program $shell in the system; add the package that has it"
+	done <accounts
 }
 
 # define: the last word on a path counts, as the configuration's comes after the packages'; mksquashfs would take the
-# first. What is not in the layer is a folder, which has to be made (d) before it can have a mode (m).
+# first. What is not in the layer is a folder, which has to be made (d) before it can have a mode (m). Links need folders.
 define() {
-	find "$layer" -printf '/%P\n' >existing
+	find "$layer" -mindepth 1 -printf '/%P\n' >existing
 	awk 'FILENAME == "existing" { gsub(/[ \t\\"]/, "\\\\&"); there[$0]; next }
+		FILENAME == "symlinks" {
+			target = path = $0; sub(/\t.*/, "", target); sub(/[^\t]*\t/, "", path); gsub(/[ \t\\"]/, "\\\\&", path)
+			if (!(path in link)) links[++m] = path
+			link[path] = target
+			while (sub(/\/[^\/]*$/, "", path) && path != "" && !(path in there) && !(path in owner)) { order[++n] = path; owner[path] = "755 0 0" }
+			next }
 		{ path = $0; sub(/ m [0-7]+ [0-9]+ [0-9]+$/, "", path) }
 		!(path in owner) { order[++n] = path }
 		{ owner[path] = substr($0, length(path) + 4) }
 		END {
-			for (i = 1; i <= n; i++) print order[i], order[i] in there ? "m" : "d", owner[order[i]]
-		}' existing "$pseudo" >definitions
+			for (i = 1; i <= n; i++) if (!(order[i] in link)) print order[i], order[i] in there ? "m" : "d", owner[order[i]]
+			for (i = 1; i <= m; i++) print links[i], "s 777 0 0", link[links[i]]
+		}' existing "$pseudo" sources.pseudo texts.pseudo symlinks >definitions
 }
 
 mkdir "$layer"
 : >"$pseudo"
+: >sources.numbered
+: >sources.pseudo
+: >texts.pseudo
+checked=
+homes=:
 name_folders
 copy_etc
 copy_special
-add_users
-put_files
+add_accounts
+number_owners
+put_sources
+put_texts
 put_links
-enable_units
-mask_units
-link_programs
+make_homes
+find_links
+check_shells
 define
 mksquashfs "$layer" "$out" -quiet -no-progress -comp zstd -Xcompression-level 3 -no-exports -no-xattrs \
 	-processors "$NBUILD_CORES" -all-root -pseudo-override -pf definitions

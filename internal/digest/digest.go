@@ -30,6 +30,7 @@ const (
 	ContextAction     = "nbuild 2026-11 action key v1"
 	ContextStorePath  = "nbuild 2026-11 store path v1"
 	ContextScratch    = "nbuild 2026-11 scratch path v1"
+	ContextAccount    = "nbuild 2026-11 account number v1"
 )
 
 // New returns a plain BLAKE3 hasher with 32 bytes of output, as for file contents.
