@@ -28,6 +28,7 @@ func run(args []string, out io.Writer) error {
 	nbuild := flags.String("nbuild", "bin/nbuild", "the nbuild to measure")
 	rounds := flags.Int("n", 5, "runs of each command")
 	only := flags.String("only", "", "measure only the cases whose name contains this")
+	examples := flags.String("examples", "examples", "the folder of the projects that come with nbuild")
 	folder := flags.String("dir", "", "where to put stores and projects, which are deleted afterwards (default: the temporary folder)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -38,13 +39,17 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	projects, err := filepath.Abs(*examples)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp(*folder, "nbuild-bench-")
 	if err != nil {
 		return err
 	}
 	defer fsx.RemoveAll(dir) // Best effort: it is a temporary folder.
 	fmt.Fprintf(out, "%d processors, %s, medians of %d runs taken in turn\n", runtime.NumCPU(), kernel(), *rounds)
-	s := suite{ctx: ctx, nbuild: binary, rounds: *rounds, dir: dir, out: out}
+	s := suite{ctx: ctx, nbuild: binary, rounds: *rounds, dir: dir, examples: projects, out: out}
 	for _, c := range s.cases() {
 		if !strings.Contains(c.name, *only) {
 			continue

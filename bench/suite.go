@@ -12,16 +12,19 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"nbuild/internal/testproject"
 )
 
 // A suite has what all cases share.
 type suite struct {
-	ctx    context.Context
-	nbuild string // absolute
-	rounds int
-	dir    string // for everything that is made
-	out    io.Writer
-	aside  int // stores that were put aside
+	ctx      context.Context
+	nbuild   string // absolute
+	rounds   int
+	dir      string // for everything that is made
+	examples string // the folder of the projects that come with nbuild, absolute
+	out      io.Writer
+	aside    int // stores that were put aside
 }
 
 // A benchCase sets something up, measures and reports it.
@@ -31,7 +34,7 @@ type benchCase struct {
 }
 
 func (s *suite) cases() []benchCase {
-	return []benchCase{{"farm", s.farm}, {"demo", s.demo}}
+	return []benchCase{{"farm", s.farm}, {"modules", s.modules}, {"demo", s.demo}}
 }
 
 // command returns a command line of nbuild with a store.
@@ -101,6 +104,39 @@ func (s *suite) farm() error {
 	return nil
 }
 
+// modules measures the evaluation of systems: of a small one, of a large one, and with an evaluation that is known.
+func (s *suite) modules() error {
+	web, large := filepath.Join(s.dir, "web"), filepath.Join(s.dir, "large")
+	if err := s.setUp(s.dir, []string{"cp", "-a", s.examples + "/web", web}); err != nil {
+		return err
+	}
+	for name, text := range testproject.Large() {
+		file := filepath.Join(large, filepath.FromSlash(name))
+		if err := writeFile(filepath.Dir(file), filepath.Base(file), func(w io.Writer) { io.WriteString(w, text) }); err != nil {
+			return err
+		}
+	}
+	for _, project := range []struct{ dir, title, goal string }{
+		{web, "nbuild check of examples/web", "≤ 60 ms"},
+		{large, fmt.Sprintf("nbuild check of %d options with %d definitions in %d modules", testproject.Options, testproject.Definitions, testproject.Modules), "≤ 0.5 s"},
+	} {
+		store := project.dir + "-store"
+		if err := s.setUp(project.dir, s.command(store, "lock")); err != nil {
+			return err
+		}
+		check := &contender{name: "nbuild check", dir: project.dir, command: s.command(store, "check", "-q"), alone: true}
+		if err := s.measure(project.title, project.goal, check); err != nil {
+			return err
+		}
+	}
+	build := s.command(web+"-store", "vm", "-q", "--locked")
+	if err := s.setUp(web, build); err != nil {
+		return err
+	}
+	return s.measure("nbuild vm of examples/web, nothing to do", "≤ 60 ms, ≤ 60 MiB",
+		&contender{name: "nbuild vm", dir: web, command: build, alone: true})
+}
+
 // demo measures the demo system: built from downloaded packages, with nothing to do, and with a new host name.
 func (s *suite) demo() error {
 	project, downloads, store := filepath.Join(s.dir, "demo"), filepath.Join(s.dir, "demo-downloads"), filepath.Join(s.dir, "demo-store")
@@ -129,7 +165,7 @@ func (s *suite) demo() error {
 	if err != nil {
 		return err
 	}
-	if err := s.measure("nbuild vm, nothing to do", "≤ 100 ms", &contender{name: "nbuild vm", dir: project, command: build}); err != nil {
+	if err := s.measure("nbuild vm, nothing to do", "≤ 60 ms, ≤ 60 MiB", &contender{name: "nbuild vm", dir: project, command: build, alone: true}); err != nil {
 		return err
 	}
 	round := 0
