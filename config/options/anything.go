@@ -1,6 +1,7 @@
 package options
 
 import (
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -14,16 +15,19 @@ func (anything) submodules() []*submodule { return nil }
 
 // merge merges dictionaries by key and appends lists, as deep as they go; all else must agree.
 func (a anything) merge(m *merger, parts []part) starlark.Value {
-	shape := shapeOf(parts[0].value)
+	shape, fit := shapeOf(parts[0].value), true
 	for _, p := range parts {
 		switch s := shapeOf(p.value); {
 		case s == noData:
 			m.wrongType(p, a.noun().one, "")
-			return nil
-		case s != shape || s == single && !equal(p.value, parts[0].value):
+			fit = false
+		case s != shape && shape != noData, s == single && !identical(p.value, parts[0].value):
 			m.conflict(p, parts[0])
-			return nil
+			fit = false
 		}
+	}
+	if !fit {
+		return nil
 	}
 	t := &Type{a}
 	switch shape {
@@ -111,30 +115,30 @@ func (o *oneOf) merge(m *merger, parts []part) starlark.Value {
 	return nil
 }
 
-// complain says which definition no type takes, or that there is no type for all.
+// complain says which definitions no type takes, and which ones are not of a type that takes the first.
 func (o *oneOf) complain(m *merger, parts []part) {
-	taken := make([]*Type, len(parts))
+	first := o.takers(m, parts[0])
 	for i, p := range parts {
-		if taken[i] = o.typeOf(m, p); taken[i] == nil {
+		takers := o.takers(m, p)
+		common := func(t *Type) bool { return slices.Contains(first, t) }
+		switch {
+		case len(takers) == 0:
 			m.wrongType(p, o.noun().one, "")
-			return
-		}
-	}
-	for i, p := range parts {
-		if taken[i] != taken[0] {
+		case i > 0 && len(first) > 0 && !slices.ContainsFunc(takers, common):
 			m.conflict(p, parts[0])
-			return
 		}
 	}
 }
 
-func (o *oneOf) typeOf(m *merger, p part) *Type {
+// takers returns the types that take a definition.
+func (o *oneOf) takers(m *merger, p part) []*Type {
+	var types []*Type
 	for _, t := range o.types {
 		if _, faults := m.try(t, []part{p}); takes(faults) {
-			return t
+			types = append(types, t)
 		}
 	}
-	return nil
+	return types
 }
 
 // try merges by a type and returns the faults, too, instead of keeping them.

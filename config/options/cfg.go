@@ -75,12 +75,12 @@ func (g *group) Get(key starlark.Value) (v starlark.Value, found bool, err error
 
 // read returns the value of an option, or a group, and notes that the function that runs now depends on it.
 func (ev *evaluation) read(n *node) (starlark.Value, error) {
-	if n.children != nil {
-		return &group{ev, n}, nil
-	}
-	if n.option == nil {
+	switch {
+	case n.broken:
 		ev.misled = true
 		return nil, fmt.Errorf("option %s is declared wrongly", n.name)
+	case n.children != nil:
+		return &group{ev, n}, nil
 	}
 	s := &ev.states[n.index]
 	ev.note(s)

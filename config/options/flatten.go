@@ -83,7 +83,7 @@ func (m *merger) flattenEntry(n *node, name string, p part, to []definition) []d
 			m.unknown(last, rest, p.at)
 		}
 		return to
-	case found.broken:
+	case found.broken: // Its faults are reported, and whatever is said about it may be right.
 		return to
 	}
 	p.value = nested(rest, p.value)
@@ -102,13 +102,31 @@ func nested(labels []string, v starlark.Value) starlark.Value {
 	return v
 }
 
-// isNothing reports whether conditions leave nothing of a definition.
+// isNothing reports whether conditions leave nothing of a definition, or of what a dictionary holds. It is asked about
+// names that nobody declares, which may have their dots or be spelled as dictionaries in each other.
 func (m *merger) isNothing(p part) bool {
 	mark := len(m.stack)
+	defer func() { m.stack = m.stack[:mark] }()
 	m.unwrap(p, 0)
-	left := len(m.stack) > mark
-	m.stack = m.stack[:mark]
-	return !left
+	for i := mark; i < len(m.stack); i++ {
+		dict, ok := m.stack[i].value.(*starlark.Dict)
+		if !ok || dict.Len() == 0 || !m.holdsNothing(dict, m.stack[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *merger) holdsNothing(dict *starlark.Dict, p part) bool {
+	m.depth++
+	defer func() { m.depth-- }()
+	for _, v := range dict.Entries() {
+		inner := p.inner(v, p.at)
+		if m.tooMuch(inner, m.depth) || !m.isNothing(inner) {
+			return false
+		}
+	}
+	return true
 }
 
 // labels returns the labels of a name, or nil when it is none.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 
@@ -23,38 +24,18 @@ type node struct {
 type tree struct {
 	root    *node
 	options []*Option // sorted by name
-	nodes   []*node   // of the options
 }
 
 func newTree() *tree { return &tree{root: &node{children: map[string]*node{}}} }
 
 // number gives the options their indices. No option may be declared afterwards.
 func (t *tree) number() {
-	t.options, t.nodes = nil, nil
-	t.collect(t.root)
-	slices.SortFunc(t.nodes, func(a, b *node) int { return compareNames(a.name, b.name) })
-	for i, n := range t.nodes {
+	t.options = nil
+	nodes := slices.DeleteFunc(t.root.leaves(nil), func(n *node) bool { return n.option == nil })
+	slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	for i, n := range nodes {
 		n.index = i
 		t.options = append(t.options, n.option)
-	}
-}
-
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-func (t *tree) collect(n *node) {
-	if n.option != nil {
-		t.nodes = append(t.nodes, n)
-	}
-	for _, child := range n.children {
-		t.collect(child)
 	}
 }
 
@@ -197,7 +178,7 @@ func (d *declarer) insert(labels []string, added *node, at fault.Position) {
 			group.children[label] = child
 		}
 		if child.children == nil {
-			d.inside(added.name, at, child)
+			d.inside(added, child)
 			return
 		}
 		group = child
@@ -206,42 +187,37 @@ func (d *declarer) insert(labels []string, added *node, at fault.Position) {
 	switch there := group.children[last]; {
 	case there == nil:
 		group.children[last] = added
-	case there.broken || added.broken:
-		there.broken = true
+	case added.option == nil, there.option == nil && there.children == nil:
+		// One of them is no option, which is reported.
 	case there.option != nil:
 		d.complain(at, fmt.Sprintf("option %s is declared here and %s", added.name, declaredAt(there.option)), "rename one")
 	default:
-		for _, n := range there.first() {
-			d.inside(n.name, n.option.Position, added)
+		for _, n := range there.leaves(nil) {
+			d.inside(n, added)
 		}
-		// The option has what is inside of it reported with it; what defines either is taken as meant for it.
-		added.broken = true
 		group.children[last] = added
 	}
 }
 
-// inside complains about an option whose name goes on behind another's.
-func (d *declarer) inside(name string, at fault.Position, outer *node) {
-	if outer.option == nil { // It is broken and reported.
-		return
+// inside complains about an option whose name goes on behind another's. What is said about either may be meant for the
+// other one.
+func (d *declarer) inside(inner, outer *node) {
+	outer.broken = true
+	if inner.option == nil || outer.option == nil {
+		return // One is no option, which is reported.
 	}
-	d.complain(at, fmt.Sprintf("option %s is inside of option %s, which is declared %s", name, outer.name, declaredAt(outer.option)), "rename one")
+	d.complain(inner.option.Position, fmt.Sprintf("option %s is inside of option %s, which is declared %s", inner.name, outer.name, declaredAt(outer.option)), "rename one")
 }
 
-// first returns the option of a group whose name comes first, if there is any.
-func (n *node) first() []*node {
+// leaves adds the options of a group to others, in the order of their names.
+func (n *node) leaves(to []*node) []*node {
 	if n.children == nil {
-		if n.option == nil {
-			return nil
-		}
-		return []*node{n}
+		return append(to, n)
 	}
 	for _, label := range slices.Sorted(maps.Keys(n.children)) {
-		if found := n.children[label].first(); found != nil {
-			return found
-		}
+		to = n.children[label].leaves(to)
 	}
-	return nil
+	return to
 }
 
 func declaredAt(o *Option) string {
