@@ -28,7 +28,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		vmCommand(), systemCommand(), buildCommand(), fetchCommand(),
-		initCommand(), lockCommand(), logCommand(),
+		initCommand(), formatCommand(), lockCommand(), logCommand(),
 		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeRebuildCommand(),
 		versionCommand(), helpCommand(),
 	}
@@ -52,6 +52,7 @@ type options struct {
 	update     bool // nbuild lock
 	run        bool // nbuild vm
 	force      bool // nbuild init
+	check      bool // nbuild fmt
 }
 
 // globalFlags are understood by every command.

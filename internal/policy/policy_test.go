@@ -64,10 +64,15 @@ var imports = map[string]Allowance{
 		Tests:   []string{"internal/testproject"},
 		Without: []string{"net/http", "os/exec"},
 	},
+	"config/layout": {
+		Own:     []string{"config", "config/fault"},
+		Modules: []string{"github.com/bazelbuild/buildtools", "go.starlark.net"},
+		Without: impure,
+	},
 	"cmd/nbuild": {
-		Own:     []string{"builders", "config", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/storepath", "store"},
+		Own:     []string{"builders", "config", "config/layout", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/storepath", "store"},
 		Modules: []string{"github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
-		Tests:   []string{"internal/fsx", "internal/testarchive"},
+		Tests:   []string{"internal/testarchive"},
 	},
 
 	"bench": {Own: []string{"internal/fsx", "internal/testproject"}, Modules: []string{"golang.org/x/sys"}},
