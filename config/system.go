@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,9 +141,11 @@ func (d *declaration) collect(c *call) bool {
 func (d *declaration) arguments() options.Module {
 	definitions := starlark.NewDict(2)
 	_ = definitions.SetKey(starlark.String("networking.host_name"), options.Default(starlark.String(d.name)))
-	if d.suite != "" {
-		_ = definitions.SetKey(starlark.String("nbuild.suite"), starlark.String(d.suite))
+	var suite starlark.Value = starlark.String(d.suite)
+	if d.suite == "" { // Modules that build something with Debian's tools take them from the system's suite.
+		suite = options.Default(starlark.String(cmp.Or(d.ev.packages.suite, defaultSuite)))
 	}
+	_ = definitions.SetKey(starlark.String("nbuild.suite"), suite)
 	at := d.ev.callStart(d.at)
 	return options.Module{Name: at.String(), Position: at, Config: definitions}
 }
