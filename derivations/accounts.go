@@ -101,9 +101,6 @@ func (c *specCheck) user(u *User, kept keptNumbers) {
 			complain("%q can't be the name of a group", group)
 		}
 	}
-	if u.Sudo {
-		u.Groups = append(slices.Clone(u.Groups), "sudo")
-	}
 	u.Groups = sortedOnce(u.Groups)
 }
 

@@ -49,7 +49,6 @@ type User struct {
 	Name           string
 	System         bool   // a service's account: its uid is below 1000
 	UID            int    // 0 means the one that follows from the name
-	GID            int    // 0 means that of Group
 	Group          string // the primary group; empty means one of the user's own with the number of UID
 	Gecos          string // the full name
 	Home           string // empty means /home/NAME, for a service's account /nonexistent
@@ -58,7 +57,6 @@ type User struct {
 	HashedPassword string // as crypt(5) makes it; empty locks the password
 	AuthorizedKeys []string
 	Groups         []string // further groups, which must be there
-	Sudo           bool     // member of group sudo; without a password, sudo asks for none
 }
 
 // A Group is a group of users.
@@ -86,11 +84,11 @@ type System struct {
 	KernelParams []string    // all of them
 }
 
-// BasePackages returns the packages that each system has, besides those that Debian calls essential.
+// BasePackages returns the packages that each system has, besides those that Debian calls essential: what starts it, what
+// nbuild configures it with, and what people need to look at it. All else is what modules stand for.
 func BasePackages() []string {
 	return []string{
-		"dbus", "iproute2", "iputils-ping", "kmod", "less", "libpam-systemd", "login", "openssh-server", "passwd", "procps",
-		"sudo", "systemd", "systemd-resolved", "systemd-sysv", "udev", "zstd",
+		"dbus", "iproute2", "kmod", "less", "libpam-systemd", "login", "passwd", "procps", "systemd", "systemd-sysv", "udev", "zstd",
 	}
 }
 
@@ -110,9 +108,6 @@ func VMTools() []string {
 	return []string{"busybox-static", "e2fsprogs", "mount", "qemu-system-x86", "qemu-utils", "util-linux", "virtiofsd"}
 }
 
-// DefaultKernelParams returns the parameters of every system's kernel.
-func DefaultKernelParams() []string { return []string{"quiet", "loglevel=3"} }
-
 // NewSystem returns the derivations of a system. It collects every fault of the spec into one error, a line each.
 func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
 	if err := spec.complete(); err != nil {
@@ -126,7 +121,7 @@ func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{KernelParams: append(DefaultKernelParams(), spec.KernelParams...)}
+	s := &System{KernelParams: slices.Clone(spec.KernelParams)}
 	// The package root is not named for the system: two systems with the same packages share it.
 	steps := []struct {
 		made **Derivation

@@ -54,7 +54,7 @@ func testSpec(t *testing.T, p *Packages) SystemSpec {
 		},
 		Users: []User{
 			{Name: "root", HashedPassword: "$6$salt$hash"},
-			{Name: "alice", Gecos: "Alice", AuthorizedKeys: []string{"ssh-ed25519 AAAA a"}, Groups: []string{"video"}, Sudo: true},
+			{Name: "alice", Gecos: "Alice", AuthorizedKeys: []string{"ssh-ed25519 AAAA a"}, Groups: []string{"video"}},
 			{Name: "bob", UID: 1000},
 		},
 		Enabled:  []string{"nginx.service"},

@@ -41,7 +41,7 @@ func topLayer(spec *SystemSpec, packageRoot, unpackedKernel, kernel *Derivation)
 	}
 	b.build["texts"], b.build["sources"], b.build["links"] = b.texts.String(), b.sources.String(), b.links.String()
 	b.build["users"], b.build["groups"], b.build["programs"] = b.users.String(), b.groups.String(), b.programs.String()
-	b.build["enabled"] = lines(append(spec.wantedUnits(), spec.Enabled...))
+	b.build["enabled"] = lines(spec.Enabled)
 	b.build["masked"] = lines(spec.Masked)
 	return New(Spec{
 		Name: "top-layer-" + spec.Name, Builder: "sandbox", Args: shell(), Files: b.build, Inputs: b.inputs,
@@ -115,28 +115,11 @@ func fixed(given int) string {
 	return "fixed"
 }
 
-// has reports whether the system has a package.
-func (spec *SystemSpec) has(name string) bool {
-	return slices.ContainsFunc(spec.Packages, func(f PackageFile) bool { return f.Name == name })
-}
-
-// wantedUnits returns the units that nbuild enables because the packages that have them don't.
-func (spec *SystemSpec) wantedUnits() []string {
-	var units []string
-	if spec.has("systemd") {
-		units = append(units, "systemd-networkd.service")
-	}
-	if spec.has("openssh-server") {
-		units = append(units, "ssh-host-key.service")
-	}
-	return units
-}
-
 // allFiles returns the spec's files, and those of nbuild that the spec doesn't have, by path: what is in a folder comes
 // after the folder.
 func (spec *SystemSpec) allFiles() []SystemFile {
 	files := slices.Clone(spec.Files)
-	for _, own := range spec.generated() {
+	for _, own := range generated() {
 		if !slices.ContainsFunc(spec.Files, func(f SystemFile) bool { return f.Path == own.Path }) {
 			files = append(files, own)
 		}
@@ -146,65 +129,23 @@ func (spec *SystemSpec) allFiles() []SystemFile {
 }
 
 // generated returns the files that nbuild itself configures a system with. A file of the same path in the spec wins.
-func (spec *SystemSpec) generated() []SystemFile {
+func generated() []SystemFile {
 	file := func(path, content string) SystemFile {
 		return SystemFile{Path: path, Content: content, Mode: 0o644, User: "root", Group: "root"}
 	}
-	files := []SystemFile{
-		file("/etc/hostname", spec.HostName+"\n"),
-		file("/etc/hosts", "127.0.0.1\tlocalhost\n127.0.1.1\t"+spec.HostName+"\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"),
-		// What the system is on is mounted before it starts.
-		file("/etc/fstab", ""),
+	return []SystemFile{
 		// The image is what these times stand for: with them systemd knows that nothing is to be brought up to date
 		// (indices, caches, users) because /usr changed.
 		file("/etc/.updated", updated),
 		file("/var/.updated", updated),
+		file("/etc/systemd/system/nbuild-store.mount.d/keep.conf", keepStore),
 	}
-	if spec.has("systemd") {
-		files = append(files, file("/etc/systemd/network/80-dhcp.network", dhcpNetwork),
-			file("/etc/systemd/system/nbuild-store.mount.d/keep.conf", keepStore))
-	}
-	if spec.has("systemd-resolved") {
-		files = append(files, SystemFile{Path: "/etc/resolv.conf", Link: "../run/systemd/resolve/stub-resolv.conf"})
-	}
-	if spec.has("openssh-server") {
-		files = append(files, file("/etc/systemd/system/ssh-host-key.service", hostKeyUnit))
-	}
-	for _, u := range spec.Users {
-		if u.Sudo && u.HashedPassword == "" && spec.has("sudo") {
-			sudoers := file("/etc/sudoers.d/nbuild-"+u.Name, u.Name+" ALL=(ALL:ALL) NOPASSWD: ALL\n")
-			sudoers.Mode = 0o440
-			files = append(files, sudoers)
-		}
-	}
-	return files
 }
 
 const (
 	// updated is in the form that systemd-update-done writes; the time is that of every file of the layer.
 	updated = "# The time when the image was made.\nTIMESTAMP_NSEC=315532800000000000\n"
 
-	// dhcpNetwork lets every wired network configure itself. A configuration's own file, with a smaller number, comes
-	// first.
-	dhcpNetwork = "[Match]\nKind=!*\nType=ether\n\n[Network]\nDHCP=yes\n"
-
 	// keepStore lets the store be when the machine goes down: the root is on it, so unmounting it can't succeed.
 	keepStore = "[Unit]\nDefaultDependencies=no\n"
-
-	// hostKeyUnit makes the key by which clients know the machine, when it starts without one. An image can't have it:
-	// all its copies would have the same. Of the kinds of key ed25519 is the one all clients know, and made at once;
-	// an RSA key takes seconds under emulation.
-	hostKeyUnit = `[Unit]
-Description=Make the host key of the SSH server
-ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
-Before=ssh.service ssh.socket
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
-
-[Install]
-WantedBy=multi-user.target
-`
 )

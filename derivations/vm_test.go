@@ -158,7 +158,7 @@ func TestRunner(t *testing.T) {
 			name: "all left out", image: "web.qcow2",
 			want: map[string][]string{
 				"-m": {"1024M"}, "-smp": {"2"}, "-netdev": {"user,id=net0"}, "-drive": {"file=./web.qcow2" + disk},
-				"-append": {"quiet loglevel=3 panic=5 console=ttyS0 ", "nbuild.disk=serial:nbuild"},
+				"-append": {"panic=5 console=ttyS0 ", "nbuild.disk=serial:nbuild"},
 			},
 			last: []string{"-device", "virtio-rng-pci"},
 		},
