@@ -19,7 +19,7 @@ func (a anything) merge(m *merger, parts []part) starlark.Value {
 	for _, p := range parts {
 		switch s := shapeOf(p.value); {
 		case s == noData:
-			m.wrongType(p, a.noun().one, "")
+			m.wrongType(p, a, "")
 			fit = false
 		case s != shape && shape != noData, s == single && !identical(p.value, parts[0].value):
 			m.conflict(p, parts[0])
@@ -32,7 +32,7 @@ func (a anything) merge(m *merger, parts []part) starlark.Value {
 	t := &Type{a}
 	switch shape {
 	case dictionary:
-		return m.mergeByKey(t, parts, "a dictionary")
+		return m.mergeByKey(a, t, parts)
 	case list:
 		var elements []ordered
 		for _, p := range parts {
@@ -123,7 +123,7 @@ func (o *oneOf) complain(m *merger, parts []part) {
 		common := func(t *Type) bool { return slices.Contains(first, t) }
 		switch {
 		case len(takers) == 0:
-			m.wrongType(p, o.noun().one, "")
+			m.wrongType(p, o, "")
 		case i > 0 && len(first) > 0 && !slices.ContainsFunc(takers, common):
 			m.conflict(p, parts[0])
 		}

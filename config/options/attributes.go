@@ -114,25 +114,32 @@ func (a *attributes) entries(yield func(k, v starlark.Value) bool) {
 	}
 }
 
-// descend returns what labels lead to inside of a value, name is the value's.
+// descend returns what labels lead to inside of a value; name is the value's.
 func descend(v starlark.Value, name string, labels []string) (starlark.Value, error) {
 	for i, label := range labels {
-		var inner starlark.Value
-		var err error
-		switch v := v.(type) {
-		case *attributes:
-			if inner, err = v.Attr(label); err != nil {
-				return nil, err
-			}
-		case *starlark.Dict:
-			inner, _, err = v.Get(starlark.String(label))
+		inner, err := inside(v, label)
+		if err != nil {
+			return nil, err
 		}
-		if inner == nil || err != nil {
+		if inner == nil {
 			return nil, fmt.Errorf("%s has no %s", name, joinName(labels[i:]...))
 		}
 		v, name = inner, under(name, quoteLabel(label))
 	}
 	return v, nil
+}
+
+// inside returns what a label leads to inside of a value, or nil when there is nothing.
+func inside(v starlark.Value, label string) (starlark.Value, error) {
+	switch v := v.(type) {
+	case *attributes:
+		return v.Attr(label)
+	case *starlark.Dict:
+		if inner, found, err := v.Get(starlark.String(label)); found {
+			return inner, err
+		}
+	}
+	return nil, nil
 }
 
 // noOption is the error of a read of an option that nobody declares: labels lead from the group to nothing. prefix is

@@ -27,7 +27,7 @@ func (l *listOf) merge(m *merger, parts []part) starlark.Value {
 	for _, p := range parts {
 		values, ok := elementsOf(p.value)
 		if !ok {
-			m.wrongType(p, l.noun().one, "")
+			m.wrongType(p, l, "")
 			continue
 		}
 		elements = m.elements(l.of, p, values, elements)
@@ -47,10 +47,8 @@ func (m *merger) elements(t *Type, p part, values iter.Seq[starlark.Value], to [
 	for v := range values {
 		m.enterElement(i)
 		i++
-		inner := p.inner(v, m.position(v))
-		inner.order = p.order
 		mark := len(m.stack)
-		m.unwrap(inner, 0)
+		m.unwrapElement(p, v)
 		if len(m.stack) > mark {
 			order := m.stack[mark].order
 			if v := m.merge(t, mark); v != nil {
@@ -60,6 +58,20 @@ func (m *merger) elements(t *Type, p part, values iter.Seq[starlark.Value], to [
 		m.leave()
 	}
 	return to
+}
+
+// unwrapElement puts what is inside of the wrappers around an element of a list, which is p's value, onto the stack. An
+// element has its list's order, if before() or after() around it doesn't say otherwise.
+func (m *merger) unwrapElement(p part, v starlark.Value) {
+	mark := len(m.stack)
+	element := p.inner(v, p.at)
+	element.order = p.order
+	m.unwrap(element, 0)
+	for i := range m.stack[mark:] {
+		if at := m.position(m.stack[mark+i].value); at.Line > 0 {
+			m.stack[mark+i].at = at
+		}
+	}
 }
 
 // position returns where a list or dictionary is written, or the zero Position.
@@ -104,7 +116,7 @@ func (a *attrsOf) noun() noun {
 func (a *attrsOf) submodules() []*submodule { return a.of.rules.submodules() }
 
 func (a *attrsOf) merge(m *merger, parts []part) starlark.Value {
-	return m.mergeByKey(a.of, parts, a.noun().one)
+	return m.mergeByKey(a, a.of, parts)
 }
 
 // A keyed is a definition of a dictionary's entry.
@@ -113,9 +125,10 @@ type keyed struct {
 	part
 }
 
-// mergeByKey returns the dictionary that dictionaries make, the definitions of each key merged by t.
-func (m *merger) mergeByKey(t *Type, parts []part, want string) starlark.Value {
-	entries := m.keyed(parts, want)
+// mergeByKey returns the dictionary that dictionaries make, the definitions of each key merged by t. by are the rules that
+// want dictionaries.
+func (m *merger) mergeByKey(by rules, t *Type, parts []part) starlark.Value {
+	entries := m.keyed(by, parts)
 	slices.SortStableFunc(entries, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
 	dict := starlark.NewDict(len(entries))
 	for len(entries) > 0 {
@@ -137,12 +150,16 @@ func (m *merger) mergeByKey(t *Type, parts []part, want string) starlark.Value {
 	return dict
 }
 
-func (m *merger) keyed(parts []part, want string) []keyed {
-	var entries []keyed
+func (m *merger) keyed(by rules, parts []part) []keyed {
+	length := 0
+	for _, p := range parts {
+		length += max(0, starlark.Len(p.value))
+	}
+	entries := make([]keyed, 0, length)
 	for _, p := range parts {
 		seq, ok := entriesOf(p.value)
 		if !ok {
-			m.wrongType(p, want, "")
+			m.wrongType(p, by, "")
 			continue
 		}
 		for k, v := range seq {
@@ -164,16 +181,17 @@ func (s *submodule) noun() noun               { return noun{"a dictionary", "sub
 func (s *submodule) submodules() []*submodule { return []*submodule{s} }
 
 func (s *submodule) merge(m *merger, parts []part) starlark.Value {
-	var definitions []definition
+	mark := len(m.definitions)
 	for _, p := range parts {
 		if _, ok := entriesOf(p.value); !ok {
-			m.wrongType(p, s.noun().one, "")
+			m.wrongType(p, s, "")
 			continue
 		}
 		m.depth++ // What doesn't fit is inside of the value.
-		definitions = m.flatten(s.tree.root, p.inner(p.value, p.at), definitions)
+		m.flatten(s.tree.root, p.inner(p.value, p.at))
 		m.depth--
 	}
+	definitions := m.definitions[mark:]
 	byOption(definitions)
 	presets := m.presetsOf(s)
 	values := make([]starlark.Value, len(s.tree.options))
@@ -187,6 +205,7 @@ func (s *submodule) merge(m *merger, parts []part) starlark.Value {
 		m.leave()
 		definitions = definitions[n:]
 	}
+	m.definitions = m.definitions[:mark]
 	return &attributes{name: m.name(), group: s.tree.root, values: values, at: parts[0].at}
 }
 
@@ -247,7 +266,7 @@ func (r moduleRules) merge(m *merger, parts []part) starlark.Value {
 	for _, p := range parts {
 		for _, d := range m.definitionsOf(p) {
 			if _, ok := d.value.(*starlark.Dict); !ok {
-				m.wrongType(d, r.noun().one, "")
+				m.wrongType(d, r, "")
 				continue
 			}
 			modules = append(modules, d.value)
@@ -267,7 +286,7 @@ func (m *merger) definitionsOf(p part) []part {
 	var parts []part
 	for v := range values {
 		mark := len(m.stack)
-		m.unwrap(p.inner(v, m.position(v)), 0)
+		m.unwrapElement(p, v)
 		parts = append(parts, m.stack[mark:]...)
 		m.stack = m.stack[:mark]
 	}

@@ -157,7 +157,7 @@ func (ev *evaluation) rounds() bool {
 	return false
 }
 
-// define returns the definitions of a module, sorted by option.
+// define returns the definitions of a module, sorted by option. They are gone when it is called again.
 func (ev *evaluation) define(s *source) []definition {
 	s.faults, s.warnings = nil, nil
 	v := s.module.Config
@@ -167,10 +167,12 @@ func (ev *evaluation) define(s *source) []definition {
 		}
 	}
 	p := part{value: v, priority: priorityPlain, order: orderPlain, at: s.module.Position, source: s.index}
-	definitions := ev.merger.flatten(ev.tree.root, p, nil)
-	s.faults, s.warnings = ev.merger.take()
-	byOption(definitions)
-	return definitions
+	m := &ev.merger
+	m.definitions = m.definitions[:0]
+	m.flatten(ev.tree.root, p)
+	s.faults, s.warnings = m.take()
+	byOption(m.definitions)
+	return m.definitions
 }
 
 // call runs a config function.
@@ -197,6 +199,7 @@ func (ev *evaluation) note(s *state) {
 // update replaces the definitions of a module, and marks the options for which that makes a difference.
 func (ev *evaluation) update(s *source, definitions []definition) {
 	old := s.definitions
+	definitions = slices.Clone(definitions)
 	s.definitions = definitions
 	for len(old) > 0 || len(definitions) > 0 {
 		option := nextOption(old, definitions)

@@ -16,31 +16,30 @@ type definition struct {
 	option int // its index
 }
 
-// flatten adds the definitions of n's options that p holds, n's name and all below it, to a list. Wrappers above options
-// go on to the options.
-func (m *merger) flatten(n *node, p part, to []definition) []definition {
+// flatten adds the definitions that p, a definition of n, holds of n or the options in n to m.definitions. Wrappers above
+// options go on to the options.
+func (m *merger) flatten(n *node, p part) {
 	mark := len(m.stack)
 	m.unwrap(p, 0)
 	for i, end := mark, len(m.stack); i < end; i++ {
 		p := m.stack[i]
 		if n.option != nil {
-			to = append(to, definition{p, n.index})
+			m.definitions = append(m.definitions, definition{p, n.index})
 		} else {
-			to = m.flattenGroup(n, p, to)
+			m.flattenGroup(n, p)
 		}
 	}
 	m.stack = m.stack[:mark]
-	return to
 }
 
-func (m *merger) flattenGroup(n *node, p part, to []definition) []definition {
+func (m *merger) flattenGroup(n *node, p part) {
 	if p.value == starlark.None {
-		return to
+		return
 	}
 	entries, ok := entriesOf(p.value)
 	if !ok {
 		m.notGroup(n, p)
-		return to
+		return
 	}
 	for key, v := range entries {
 		name, ok := key.(starlark.String)
@@ -53,9 +52,8 @@ func (m *merger) flattenGroup(n *node, p part, to []definition) []definition {
 		if at := m.entryPosition(p.value, string(name)); at.Line > 0 {
 			inner.at = at
 		}
-		to = m.flattenEntry(n, string(name), inner, to)
+		m.flattenEntry(n, string(name), inner)
 	}
-	return to
 }
 
 func (m *merger) notGroup(n *node, p part) {
@@ -67,14 +65,15 @@ func (m *merger) notGroup(n *node, p part) {
 	m.complain(misfit, p.at, fmt.Sprintf("%s is a group of options: want a dictionary, got %s", name, describe(p.value)), "")
 }
 
-func (m *merger) flattenEntry(n *node, name string, p part, to []definition) []definition {
+func (m *merger) flattenEntry(n *node, name string, p part) {
 	if child := n.children[name]; child != nil && child.children != nil {
-		return m.flatten(child, p, to) // Most names have one label.
+		m.flatten(child, p) // Most names have one label.
+		return
 	}
 	labels := m.labels(name)
 	if labels == nil {
 		m.complain(misfit, p.at, notAName(m.nameOf(under(n.name, name))), "")
-		return to
+		return
 	}
 	found, last, rest := n.find(labels)
 	switch {
@@ -82,12 +81,12 @@ func (m *merger) flattenEntry(n *node, name string, p part, to []definition) []d
 		if !m.isNothing(p) {
 			m.unknown(last, rest, p.at)
 		}
-		return to
+		return
 	case found.broken: // Its faults are reported, and whatever is said about it may be right.
-		return to
+		return
 	}
 	p.value = nested(rest, p.value)
-	return m.flatten(found, p, to)
+	m.flatten(found, p)
 }
 
 // nested returns v in a dictionary for each label, the first outermost.

@@ -2,7 +2,7 @@ package options_test
 
 import (
 	"errors"
-	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,10 +17,9 @@ import (
 
 // A project evaluates modules that are written as texts.
 type textProject struct {
-	files   map[string]*syntax.File
-	entries map[string][]*syntax.DictEntry // by key, of all files
-	runs    map[string]int                 // of config functions, by file
-	thread  *starlark.Thread
+	literals map[*starlark.Dict]*syntax.DictExpr // where dictionaries are written
+	runs     map[string]int                      // of config functions, by file
+	thread   *starlark.Thread
 }
 
 var _ options.Interpreter = (*textProject)(nil)
@@ -29,7 +28,7 @@ var _ options.Interpreter = (*textProject)(nil)
 // called web.star.
 func loadText(t testing.TB, text string) (*textProject, []options.Module) {
 	t.Helper()
-	p := &textProject{files: map[string]*syntax.File{}, entries: map[string][]*syntax.DictEntry{}, runs: map[string]int{}}
+	p := &textProject{literals: map[*starlark.Dict]*syntax.DictExpr{}, runs: map[string]int{}}
 	p.thread = &starlark.Thread{Name: "test"}
 	var modules []options.Module
 	for _, file := range splitFiles(text) {
@@ -56,21 +55,17 @@ func (p *textProject) loadFile(t testing.TB, name, text string) options.Module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.files[name] = file
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if e, ok := n.(*syntax.DictEntry); ok {
-			if key, ok := e.Key.(*syntax.Literal); ok {
-				if text, ok := key.Value.(string); ok {
-					p.entries[text] = append(p.entries[text], e)
-				}
-			}
-		}
-		return true
-	})
+	var literals []*syntax.DictExpr
+	wrapDictionaries(reflect.ValueOf(file).Elem(), &literals)
 	predeclared := options.Functions()
 	predeclared["derivation"] = starlark.NewBuiltin("derivation", newStoreThing)
 	predeclared["source"] = starlark.NewBuiltin("source", newStoreThing)
 	predeclared["struct"] = starlark.NewBuiltin("struct", starlarkstruct.Make)
+	predeclared["{}"] = starlark.NewBuiltin("{}", func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+		i, err := starlark.AsInt32(args[1])
+		p.literals[args[0].(*starlark.Dict)] = literals[i]
+		return args[0], err
+	})
 	program, err := starlark.FileProgram(file, predeclared.Has)
 	if err != nil {
 		t.Fatal(err)
@@ -110,79 +105,61 @@ func positionOf(pos syntax.Position) fault.Position {
 	return fault.Position{File: pos.Filename(), Line: int(pos.Line), Column: int(pos.Col)}
 }
 
-// Entry returns where the first entry of any dictionary with that key stands whose dictionary has all the keys of d.
+// Entry returns where an entry is written.
 func (p *textProject) Entry(d *starlark.Dict, key string) fault.Position {
-	for _, e := range p.entries[key] {
-		for _, file := range p.files {
-			if at := entryIn(file, e, d); at.Line > 0 {
-				return at
-			}
+	literal := p.literals[d]
+	if literal == nil {
+		return fault.Position{}
+	}
+	for _, e := range literal.List {
+		if k, ok := e.(*syntax.DictEntry).Key.(*syntax.Literal); ok && k.Value == key {
+			return positionOf(syntax.Start(e))
 		}
+	}
+	return positionOf(literal.Lbrace)
+}
+
+// Literal returns where a dictionary is written.
+func (p *textProject) Literal(v starlark.Value) fault.Position {
+	if d, ok := v.(*starlark.Dict); ok && p.literals[d] != nil {
+		return positionOf(p.literals[d].Lbrace)
 	}
 	return fault.Position{}
 }
 
-func entryIn(file *syntax.File, entry *syntax.DictEntry, d *starlark.Dict) (at fault.Position) {
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if dict, ok := n.(*syntax.DictExpr); ok && at.Line == 0 && slices.Contains(dict.List, syntax.Expr(entry)) && hasKeys(dict, d) {
-			at = positionOf(syntax.Start(entry))
-		}
-		return true
-	})
-	return at
-}
-
-func hasKeys(dict *syntax.DictExpr, d *starlark.Dict) bool {
-	if len(dict.List) != d.Len() {
-		return false
-	}
-	for _, e := range dict.List {
-		key, ok := e.(*syntax.DictEntry).Key.(*syntax.Literal)
-		if !ok {
-			return false
-		}
-		text, _ := key.Value.(string)
-		v, found, err := d.Get(starlark.String(text))
-		if err != nil || !found {
-			return false
-		}
-		if literal, ok := e.(*syntax.DictEntry).Value.(*syntax.Literal); ok && !sameLiteral(literal, v) {
-			return false
-		}
-	}
-	return true
-}
-
-// sameLiteral tells dictionaries with the same keys apart.
-func sameLiteral(literal *syntax.Literal, v starlark.Value) bool {
-	switch v := v.(type) {
-	case starlark.String:
-		return literal.Value == string(v)
-	case starlark.Int:
-		n, _ := v.Int64()
-		return literal.Value == n
-	}
-	return false
-}
-
-// Literal returns where a dictionary with the keys of v is written.
-func (p *textProject) Literal(v starlark.Value) (at fault.Position) {
-	d, ok := v.(*starlark.Dict)
-	if !ok {
-		return at
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.files)) {
-		syntax.Walk(p.files[name], func(n syntax.Node) bool {
-			if dict, ok := n.(*syntax.DictExpr); ok && at.Line == 0 && hasKeys(dict, d) {
-				at = positionOf(dict.Lbrace)
+// wrapDictionaries wraps all dictionaries below a node of a syntax tree in calls of a function called {}.
+func wrapDictionaries(v reflect.Value, literals *[]*syntax.DictExpr) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				wrapDictionaries(v.Field(i), literals)
 			}
-			return true
-		})
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			wrapDictionaries(v.Index(i), literals)
+		}
+	case reflect.Pointer:
+		if _, isNode := v.Interface().(syntax.Node); isNode && !v.IsNil() {
+			wrapDictionaries(v.Elem(), literals)
+		}
+	case reflect.Interface:
+		if v.IsNil() {
+			return
+		}
+		wrapDictionaries(v.Elem(), literals)
+		if dict, ok := v.Interface().(*syntax.DictExpr); ok {
+			number := &syntax.Literal{Token: syntax.INT, Value: int64(len(*literals))}
+			*literals = append(*literals, dict)
+			v.Set(reflect.ValueOf(&syntax.CallExpr{
+				Fn: &syntax.Ident{NamePos: dict.Lbrace, Name: "{}"}, Lparen: dict.Lbrace, Args: []syntax.Expr{dict, number}, Rparen: dict.Rbrace,
+			}))
+		}
 	}
-	return at
 }
 
-// An storeThing stands for something in the store, as derivations and sources do.
+// A storeThing stands for something in the store, as derivations and sources do.
 type storeThing struct {
 	kind, name string
 	broken     bool
@@ -248,3 +225,14 @@ func valueOf(r *options.Result, name string) string {
 	}
 	return options.Format(v)
 }
+
+// calls returns how often config functions ran.
+func (p *textProject) calls() int {
+	n := 0
+	for _, runs := range p.runs {
+		n += runs
+	}
+	return n
+}
+
+func starlarkInt(n int) starlark.Value { return starlark.MakeInt(n) }

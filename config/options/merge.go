@@ -40,12 +40,13 @@ type merger struct {
 	names        map[string][]string             // labels by name, nil for what is no name
 	presets      map[*submodule][]starlark.Value // values of options without definitions, by index
 
-	stack    []part
-	path     []step // to what is merged now
-	depth    int
-	values   int // so far, of this option
-	faults   []mergeFault
-	warnings []fault.Item
+	stack       []part
+	definitions []definition // what flatten found
+	path        []step       // to what is merged now
+	depth       int
+	values      int // so far, of this option
+	faults      []mergeFault
+	warnings    []fault.Item
 }
 
 // A mergeFault is what is wrong with a definition.
@@ -98,8 +99,8 @@ func (m *merger) complain(kind faultKind, at fault.Position, what, hint string) 
 	}
 }
 
-func (m *merger) wrongType(p part, want, hint string) {
-	m.complain(misfit, p.at, fmt.Sprintf("option %s: want %s, got %s", m.name(), want, describe(p.value)), hint)
+func (m *merger) wrongType(p part, want rules, hint string) {
+	m.complain(misfit, p.at, fmt.Sprintf("option %s: want %s, got %s", m.name(), want.noun().one, describe(p.value)), hint)
 }
 
 func (m *merger) conflict(p, first part) {

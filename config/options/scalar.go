@@ -30,7 +30,7 @@ func (s *scalar) merge(m *merger, parts []part) starlark.Value {
 			if s.hint != nil {
 				hint = s.hint(p.value)
 			}
-			m.wrongType(p, s.called.one, hint)
+			m.wrongType(p, s, hint)
 		case first == nil:
 			first, firstPart = v, p
 		case !equal(first, v):
@@ -219,7 +219,7 @@ func (l lines) merge(m *merger, parts []part) starlark.Value {
 	for _, p := range parts {
 		text, ok := asText(p.value).(starlark.String)
 		if !ok {
-			m.wrongType(p, l.noun().one, "")
+			m.wrongType(p, l, "")
 			continue
 		}
 		texts = append(texts, string(text))
