@@ -19,17 +19,13 @@ import (
 // does the same as before; laid out again it stays as it is. What is wrong with the text comes back as a *fault.Error,
 // whose positions have the name as their file.
 func Format(name string, text []byte) ([]byte, error) {
-	before, err := parse(name, text)
+	before, file, err := parse(name, text)
 	if err != nil {
 		return nil, err
 	}
-	file, err := build.ParseDefault(name, text)
-	if err != nil {
-		return nil, unknown(name, err)
-	}
 	formatted := build.FormatWithoutRewriting(file)
 	// A program that replaces what people wrote had better look twice.
-	after, err := parse(name, formatted)
+	after, _, err := parse(name, formatted)
 	if err == nil && !slices.Equal(before, after) {
 		err = errors.New("it would say something else")
 	}
@@ -39,29 +35,46 @@ func Format(name string, text []byte) ([]byte, error) {
 	return formatted, nil
 }
 
-// parse returns what a text says, as the interpreter reads it: the nodes of its syntax tree without their places, and then
-// its comments.
-func parse(name string, text []byte) ([]string, error) {
-	file, err := config.Parse(name, text, syntax.RetainComments)
+// parse returns the syntax tree of a text as the formatter reads it, and what the text says as the interpreter reads it:
+// the nodes of its tree without their places, and then the comments.
+func parse(name string, text []byte) (said []string, file *build.File, err error) {
+	tree, err := config.Parse(name, text, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var nodes, comments []string
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if n == nil {
-			nodes = append(nodes, "end")
-			return true
+	if file, err = build.ParseDefault(name, text); err != nil {
+		return nil, nil, unknown(name, err)
+	}
+	var ends []string // of the nodes that are open
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		text := ""
+		switch n.(type) {
+		case nil:
+			text, ends = ends[len(ends)-1], ends[:len(ends)-1]
+		case *syntax.ParenExpr: // What it is about, the tree says as well.
+			ends = append(ends, "")
+		default:
+			text, ends = describe(n), append(ends, "end")
 		}
-		nodes = append(nodes, describe(n))
-		if c := n.Comments(); c != nil {
-			for _, comment := range slices.Concat(c.Before, c.Suffix, c.After) {
-				comments = append(comments, "comment "+strings.TrimSpace(comment.Text))
-			}
+		if text != "" {
+			said = append(said, text)
 		}
 		return true
 	})
-	slices.Sort(comments) // A comment may come to belong to another node.
-	return append(nodes, comments...), nil
+	return append(said, comments(file)...), file, nil
+}
+
+// comments returns the comments of a file, sorted: one may come to belong to another node. The interpreter's parser loses
+// those that follow without a space.
+func comments(file *build.File) (texts []string) {
+	build.Walk(file, func(x build.Expr, _ []build.Expr) {
+		c := x.Comment()
+		for _, comment := range slices.Concat(c.Before, c.Suffix, c.After) {
+			texts = append(texts, strings.TrimSpace(comment.Token))
+		}
+	})
+	slices.Sort(texts)
+	return texts
 }
 
 // describe returns a node's kind and what it says beside its children.

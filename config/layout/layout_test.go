@@ -68,6 +68,7 @@ func FuzzFormat(f *testing.F) {
 			f.Add(text)
 		}
 	}
+	f.Add([]byte("0#00\n++0\n"))
 	f.Add([]byte("a = [x for x in {1: 2} if not -x] + b'c' \"d\" # e\n"))
 	f.Add([]byte("def f(a, *, b = 1, **c):\n  '''doc\n  more'''\n  return lambda x: (x, ) if a else a[1:2]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
