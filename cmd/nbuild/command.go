@@ -28,7 +28,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		vmCommand(), systemCommand(), buildCommand(), fetchCommand(),
-		initCommand(), formatCommand(), lockCommand(), logCommand(),
+		initCommand(), checkCommand(), evalCommand(), optionsCommand(), formatCommand(), lockCommand(), logCommand(),
 		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeRebuildCommand(),
 		versionCommand(), helpCommand(),
 	}
@@ -53,6 +53,10 @@ type options struct {
 	run        bool // nbuild vm
 	force      bool // nbuild init
 	check      bool // nbuild fmt
+	all        bool // nbuild eval
+	origins    bool // nbuild eval
+	json       bool // nbuild eval, nbuild options
+	markdown   bool // nbuild options
 }
 
 // globalFlags are understood by every command.

@@ -25,7 +25,7 @@ func (w *workspace) evaluate(ctx context.Context, because string) (*config.Resul
 	var messages []string
 	show := func(message string) {
 		messages = append(messages, message)
-		fmt.Fprintf(w.options.stderr, "nbuild: %s\n", message)
+		w.tell(message)
 	}
 	project := w.project()
 	project.Print = func(at config.Position, text string) { show(fmt.Sprintf("%s: %s", at, text)) }
@@ -33,11 +33,22 @@ func (w *workspace) evaluate(ctx context.Context, because string) (*config.Resul
 	if err != nil {
 		return nil, err
 	}
+	for _, warning := range result.Warnings {
+		warning.What = "warning: " + warning.What
+		show(warning.String())
+	}
 	if err := w.packages.writeLock(); err != nil {
 		return nil, err
 	}
 	w.record(result, messages, because)
 	return result, nil
+}
+
+// tell shows what an evaluation said.
+func (w *workspace) tell(message string) {
+	if !w.options.quiet {
+		fmt.Fprintf(w.options.stderr, "nbuild: %s\n", message)
+	}
 }
 
 // tellDemo says that there is no project.
@@ -118,7 +129,7 @@ func (w *workspace) recall(ctx context.Context, names []string) (found *recalled
 	}
 	w.tellDemo()
 	for _, message := range r.Messages {
-		fmt.Fprintf(w.options.stderr, "nbuild: %s\n", message)
+		w.tell(message)
 	}
 	w.trace(r, "not evaluated: nothing changed")
 	return found, "", nil

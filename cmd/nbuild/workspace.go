@@ -32,9 +32,8 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = os.Stat(filepath.Join(directory, config.DefaultFile))
-	builtin := errors.Is(err, os.ErrNotExist)
-	if err != nil && !builtin {
+	project, err := hasProject(directory)
+	if err != nil {
 		return nil, err
 	}
 	stall, err := stallTimeout()
@@ -46,11 +45,11 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 		return nil, err
 	}
 	w := &workspace{
-		options: o, directory: directory, store: s, display: newDisplay(o), builtin: builtin,
+		options: o, directory: directory, store: s, display: newDisplay(o), builtin: !project,
 		sources: sources{s, map[sourceFile]storepath.Path{}},
 	}
 	lockFile := filepath.Join(directory, "nbuild.lock")
-	if builtin {
+	if !project {
 		// The demo belongs to no folder, so its lock doesn't lie in whichever folder nbuild was started in.
 		lockFile = filepath.Join(s.Dir(), "demo.lock")
 	}
@@ -58,6 +57,15 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 		options: o, lockFile: lockFile, cache: filepath.Join(s.Dir(), "archive"), stall: stall, progress: w.display.index,
 	}
 	return w, nil
+}
+
+// hasProject reports whether there is a project in a folder.
+func hasProject(directory string) (bool, error) {
+	_, err := os.Stat(filepath.Join(directory, config.DefaultFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // close ends the display, which evaluation may have begun, and closes the store.

@@ -70,7 +70,7 @@ var imports = map[string]Allowance{
 		Without: impure,
 	},
 	"cmd/nbuild": {
-		Own:     []string{"builders", "config", "config/layout", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/storepath", "store"},
+		Own:     []string{"builders", "config", "config/layout", "config/options", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/storepath", "store"},
 		Modules: []string{"github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
 		Tests:   []string{"internal/testarchive"},
 	},
