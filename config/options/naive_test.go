@@ -1,0 +1,447 @@
+package options_test
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+
+	"nbuild/config/fault"
+)
+
+// The naive evaluator says what a model means. It is written from the description of the module system alone, not from
+// the code, and is as simple as can be: every round computes everything anew, from flat lists, and nothing is remembered
+// but the values of the round before.
+
+// naiveRounds is how many rounds there are at most.
+const naiveRounds = 100
+
+// A naiveFault is a fault as the tests compare them.
+type naiveFault struct {
+	kind   string // see faultKinds
+	option string
+	at     fault.Position
+}
+
+func (f naiveFault) compare(g naiveFault) int {
+	return cmp.Or(f.at.Compare(g.at), cmp.Compare(f.kind, g.kind), cmp.Compare(f.option, g.option))
+}
+
+// A naiveDefinition is a definition of an option, or of a part of one's value.
+type naiveDefinition struct {
+	value    any
+	priority int
+	order    int
+	at       fault.Position
+	module   string
+	lost     bool
+}
+
+// Values are nil, bool, int, float64, string, storedValue, secretValue, []any and, as they are written, *naiveDict and
+// *naiveWrapped. Merged, they have attributes (of a submodule) and map[string]any (of other dictionaries).
+type (
+	naiveDict struct {
+		entries []naiveEntry
+		at      fault.Position
+	}
+	naiveEntry struct {
+		key   string
+		value any
+		at    fault.Position // zero in a dictionary that isn't written anywhere
+	}
+	naiveWrapped struct {
+		wrapExpr
+		values []any
+	}
+	attributes map[string]any
+)
+
+// A naiveState is what a round comes to.
+type naiveState struct {
+	values      map[string]any  // of the options that are defined and right
+	faulty      map[string]bool // the options that are wrong
+	faults      []naiveFault
+	definitions map[string][]naiveDefinition
+}
+
+// naive evaluates one model.
+type naive struct {
+	options []*modelOption
+	broken  []*modelOption // of them: others are declared inside, and what is said about either may be meant for the other
+	naiveState
+}
+
+// evaluateNaively returns the last round, or with endless the faults of the options that keep changing alone.
+func evaluateNaively(m *model) (last naiveState, endless bool) {
+	var before naiveState
+	n := &naive{}
+	declared := n.declare(m)
+	n.round(nil, nil)
+	for range naiveRounds {
+		before = n.naiveState
+		n.round(m, &before)
+		if len(n.changed(&before)) == 0 {
+			n.faults = append(n.faults, declared...)
+			slices.SortFunc(n.faults, naiveFault.compare)
+			return n.naiveState, false
+		}
+	}
+	var faults []naiveFault
+	for _, name := range n.changed(&before) {
+		faults = append(faults, naiveFault{kind: "endless", option: name})
+	}
+	return naiveState{faults: faults}, true
+}
+
+// declare collects the options: of several of one name the first, and none that is inside of another.
+func (n *naive) declare(m *model) (faults []naiveFault) {
+	var all []*modelOption
+	for _, mod := range m.modules {
+		for _, o := range mod.options {
+			if slices.ContainsFunc(all, func(p *modelOption) bool { return slices.Equal(o.path, p.path) }) {
+				faults = append(faults, naiveFault{"declared twice", o.name(), o.at})
+				continue
+			}
+			all = append(all, o)
+		}
+	}
+	for _, o := range all {
+		i := slices.IndexFunc(all, func(p *modelOption) bool { return len(p.path) < len(o.path) && overlap(o, p) })
+		if i >= 0 {
+			faults = append(faults, naiveFault{"inside of an option", o.name(), o.at})
+			n.broken = append(n.broken, all[i])
+			continue
+		}
+		n.options = append(n.options, o)
+	}
+	return faults
+}
+
+// changed returns the options whose value is not that of the round before.
+func (n *naive) changed(before *naiveState) []string {
+	var names []string
+	for _, o := range n.options {
+		name := o.name()
+		was, wasDefined := before.values[name]
+		is, isDefined := n.values[name]
+		if wasDefined != isDefined || before.faulty[name] != n.faulty[name] || !reflect.DeepEqual(was, is) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// round merges what the modules of m define, seeing the state before; without m that is the defaults of the options.
+func (n *naive) round(m *model, before *naiveState) {
+	n.naiveState = naiveState{values: map[string]any{}, faulty: map[string]bool{}, definitions: map[string][]naiveDefinition{}}
+	definitions := map[*modelOption][]naiveDefinition{}
+	if m != nil {
+		for _, mod := range m.modules {
+			value := n.run(mod, before)
+			n.define(n.options, nil, nil, naiveDefinition{value: value, priority: 100, order: 1000, module: mod.name}, nil, definitions)
+		}
+	}
+	for _, o := range n.options {
+		if slices.Contains(n.broken, o) {
+			n.faulty[o.name()] = true
+			continue
+		}
+		faults := len(n.faults)
+		all := o.withDefault(definitions[o])
+		value, defined := n.merge(o.typ, o.path, all)
+		switch name := o.name(); {
+		case len(n.faults) > faults:
+			n.faulty[name] = true
+		case defined:
+			n.values[name] = value
+			n.definitions[name] = ranked(all)
+		}
+	}
+}
+
+func (o *modelOption) withDefault(definitions []naiveDefinition) []naiveDefinition {
+	if o.def == nil {
+		return definitions
+	}
+	return append(slices.Clip(definitions), naiveDefinition{value: evaluateExpr(o.def, nil), priority: 1500, order: 1000, at: o.at})
+}
+
+func (n *naive) fault(kind string, path []string, at fault.Position) {
+	f := naiveFault{kind, dotted(path), at}
+	if !slices.Contains(n.faults, f) {
+		n.faults = append(n.faults, f)
+	}
+}
+
+// define hands a definition of what has a path on to the options that it defines. The labels of rest lead on from there.
+func (n *naive) define(options []*modelOption, prefix, path []string, d naiveDefinition, rest []string, definitions map[*modelOption][]naiveDefinition) {
+	for _, o := range options {
+		if slices.Equal(o.path, path) {
+			for _, label := range slices.Backward(rest) {
+				d.value = &naiveDict{entries: []naiveEntry{{label, d.value, d.at}}}
+			}
+			definitions[o] = append(definitions[o], unwrap(d)...)
+			return
+		}
+	}
+	isGroup := slices.ContainsFunc(options, func(o *modelOption) bool {
+		return len(o.path) > len(path) && slices.Equal(o.path[:len(path)], path)
+	})
+	if isGroup && len(rest) > 0 {
+		n.define(options, prefix, append(slices.Clone(path), rest[0]), d, rest[1:], definitions)
+		return
+	}
+	for _, d := range unwrap(d) {
+		dict, isDict := d.value.(*naiveDict)
+		switch {
+		case !isGroup:
+			n.fault("unknown", slices.Concat(prefix, path, rest), d.at)
+		case d.value == nil:
+		case !isDict:
+			n.fault("group", slices.Concat(prefix, path), d.at)
+		default:
+			for _, e := range dict.entries {
+				n.define(options, prefix, path, d.part(e), labels(e.key), definitions)
+			}
+		}
+	}
+}
+
+// part returns the definition of an entry of d's dictionary.
+func (d naiveDefinition) part(e naiveEntry) naiveDefinition {
+	d.value = e.value
+	if e.at != (fault.Position{}) {
+		d.at = e.at
+	}
+	return d
+}
+
+// inside returns the definition of an entry of a value, whose priority and order are its own affair.
+func (d naiveDefinition) inside(e naiveEntry) naiveDefinition {
+	d = d.part(e)
+	d.priority, d.order = 100, 1000
+	return d
+}
+
+// unwrap takes the functions off that stand around a value. Of nested priorities (and orders) the innermost counts.
+func unwrap(d naiveDefinition) []naiveDefinition {
+	w, ok := d.value.(*naiveWrapped)
+	if !ok {
+		return []naiveDefinition{d}
+	}
+	switch w.name {
+	case "default":
+		d.priority = 1000
+	case "force":
+		d.priority = 50
+	case "override":
+		d.priority = w.number
+	case "before":
+		d.order = 500
+	case "after":
+		d.order = 1500
+	case "when":
+		if !w.condition {
+			return nil
+		}
+	}
+	var all []naiveDefinition
+	for _, v := range w.values {
+		d.value = v
+		all = append(all, unwrap(d)...)
+	}
+	return all
+}
+
+// ranked sorts definitions as they count: by priority, and those of the best by order.
+func ranked(definitions []naiveDefinition) []naiveDefinition {
+	sorted := slices.Clone(definitions)
+	slices.SortStableFunc(sorted, func(a, b naiveDefinition) int { return cmp.Compare(a.priority, b.priority) })
+	winners := 0
+	for i := range sorted {
+		sorted[i].lost = sorted[i].priority != sorted[0].priority
+		if !sorted[i].lost {
+			winners++
+		}
+	}
+	slices.SortStableFunc(sorted[:winners], func(a, b naiveDefinition) int { return cmp.Compare(a.order, b.order) })
+	return sorted
+}
+
+// merge returns the value that definitions give something of a type, and whether they give one.
+func (n *naive) merge(t *modelType, path []string, definitions []naiveDefinition) (value any, defined bool) {
+	winners := ranked(definitions)
+	winners = slices.DeleteFunc(winners, func(d naiveDefinition) bool { return d.lost })
+	if len(winners) == 0 {
+		return nil, false
+	}
+	switch t.name {
+	case "list_of":
+		return n.mergeList(t, path, winners)
+	case "attrs_of":
+		return n.mergeDicts(t.parts[0], path, winners)
+	case "submodule":
+		return n.mergeSubmodule(t, path, winners)
+	case "nullable":
+		return n.mergeNullable(t, path, winners)
+	case "one_of":
+		return n.mergeOneOf(t, path, winners)
+	case "anything":
+		return n.mergeAnything(t, path, winners)
+	case "lines":
+		return n.mergeLines(path, winners)
+	}
+	return n.mergeScalars(t, path, winners)
+}
+
+// mergeScalars wants definitions to agree.
+func (n *naive) mergeScalars(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	var values []any
+	for _, d := range definitions {
+		v, ok := scalar(t, d.value)
+		if !ok {
+			n.fault("type", path, d.at)
+			continue
+		}
+		if len(values) > 0 && !reflect.DeepEqual(values[0], v) {
+			n.fault("conflict", path, d.at)
+		}
+		values = append(values, v)
+	}
+	return append(values, nil)[0], len(values) > 0
+}
+
+func (n *naive) mergeLines(path []string, definitions []naiveDefinition) (any, bool) {
+	var lines []string
+	for _, d := range definitions {
+		v, ok := scalar(&modelType{name: "str"}, d.value)
+		if !ok {
+			n.fault("type", path, d.at)
+			continue
+		}
+		lines = append(lines, v.(string))
+	}
+	return strings.Join(lines, "\n"), true
+}
+
+func (n *naive) mergeList(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	merged := []any{}
+	for _, d := range definitions {
+		items, ok := d.value.([]any)
+		if !ok {
+			n.fault("type", path, d.at)
+		}
+		for _, item := range items {
+			v, defined := n.merge(t.parts[0], path, unwrap(d.inside(naiveEntry{value: item})))
+			if defined {
+				merged = append(merged, v)
+			}
+		}
+	}
+	return merged, true
+}
+
+// mergeDicts merges dictionaries by key, what each key has by a type.
+func (n *naive) mergeDicts(part *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	parts := map[string][]naiveDefinition{}
+	for _, d := range definitions {
+		dict, ok := d.value.(*naiveDict)
+		if !ok {
+			n.fault("type", path, d.at)
+			continue
+		}
+		for _, e := range dict.entries {
+			parts[e.key] = append(parts[e.key], unwrap(d.inside(e))...)
+		}
+	}
+	merged := map[string]any{}
+	for key, definitions := range parts {
+		if v, defined := n.merge(part, append(slices.Clone(path), key), definitions); defined {
+			merged[key] = v
+		}
+	}
+	return merged, true
+}
+
+// mergeSubmodule merges dictionaries as modules of a little system.
+func (n *naive) mergeSubmodule(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	parts := map[*modelOption][]naiveDefinition{}
+	for _, d := range definitions {
+		if _, ok := d.value.(*naiveDict); !ok {
+			n.fault("type", path, d.at)
+			continue
+		}
+		n.define(t.fields, path, nil, d.inside(naiveEntry{value: d.value}), nil, parts)
+	}
+	merged := attributes{}
+	for _, field := range t.fields {
+		value, defined := n.merge(field.typ, append(slices.Clone(path), field.path...), field.withDefault(parts[field]))
+		if defined {
+			merged[field.name()] = value
+		}
+	}
+	return merged, true
+}
+
+func (n *naive) mergeNullable(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	isNone := definitions[0].value == nil
+	for _, d := range definitions {
+		if (d.value == nil) != isNone {
+			n.fault("conflict", path, d.at)
+			return nil, false
+		}
+	}
+	if isNone {
+		return nil, true
+	}
+	return n.merge(t.parts[0], path, definitions)
+}
+
+// mergeOneOf merges by the first type that takes all definitions.
+func (n *naive) mergeOneOf(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	for _, part := range t.parts {
+		if !slices.ContainsFunc(definitions, func(d naiveDefinition) bool { return !takes(part, d) }) {
+			return n.merge(part, path, definitions)
+		}
+	}
+	var first []*modelType // those that take each definition alone: none for a definition that is wrong in itself
+	for _, d := range definitions {
+		i := slices.IndexFunc(t.parts, func(part *modelType) bool { return takes(part, d) })
+		if i < 0 {
+			n.fault("type", path, d.at)
+			continue
+		}
+		if first = append(first, t.parts[i]); t.parts[i] != first[0] {
+			n.fault("conflict", path, d.at)
+		}
+	}
+	return nil, false
+}
+
+// takes reports whether a definition is of a type, however it agrees with others.
+func takes(t *modelType, d naiveDefinition) bool {
+	alone := &naive{}
+	alone.merge(t, nil, []naiveDefinition{d})
+	return !slices.ContainsFunc(alone.faults, func(f naiveFault) bool { return f.kind == "type" })
+}
+
+func (n *naive) mergeAnything(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	shape := reflect.TypeOf(definitions[0].value)
+	same := true
+	for _, d := range definitions {
+		if reflect.TypeOf(d.value) != shape {
+			n.fault("conflict", path, d.at)
+			same = false
+		}
+	}
+	if !same {
+		return nil, false
+	}
+	switch definitions[0].value.(type) {
+	case *naiveDict:
+		return n.mergeDicts(t, path, definitions)
+	case []any:
+		return n.mergeList(&modelType{parts: []*modelType{t}}, path, definitions)
+	}
+	return n.mergeScalars(t, path, definitions)
+}
