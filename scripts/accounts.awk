@@ -8,7 +8,7 @@
 # package has. Empty fields stand for what is usual. Who is in no package gets a home if "new" is said, everybody if
 # "always" is.
 #
-# What it prints is a line for each user, name:uid:gid:home:yes or no, by whether the home is to be made:shell.
+# What it prints is a line for each user, name:uid:gid:home:how:shell, where how is the kind of home to be made, or "no".
 
 function complain(who, what) {
 	print who ": " what > "/dev/stderr"
@@ -107,7 +107,7 @@ $1 in passwd {
 	if ($6 != "") passwd[$1] = with(passwd[$1], 5, $6)
 	if ($8 != "") passwd[$1] = with(passwd[$1], 7, $8)
 	if ($10 != "") shadow[$1] = with(shadow[$1], 2, $10)
-	make[$1] = $9 == "always"
+	make[$1] = $9 == "always" ? "service" : "no"
 	next
 }
 
@@ -130,7 +130,7 @@ $3 in uids { complain(who, "uid " $3 " is that of " uids[$3] "; " chosen("uid", 
 	shell = $8 != "" ? $8 : $2 == "person" ? "/bin/bash" : "/usr/sbin/nologin"
 	add("passwd", passwd, $1, $1 ":x:" $3 ":" field(group[primary], 3) ":" $6 ":" home ":" shell)
 	add("shadow", shadow, $1, $1 ":" ($10 == "" ? "!" : $10) ":" day ":0:99999:7:::")
-	make[$1] = $9 != "" && home != "/nonexistent"
+	make[$1] = $9 == "" || home == "/nonexistent" ? "no" : $2
 }
 
 END {
@@ -149,6 +149,6 @@ END {
 	save("passwd", passwd); save("group", group); save("shadow", shadow); save("gshadow", gshadow)
 	for (i = 1; i <= user_count; i++) {
 		split(passwd[user_order[i]], fields, ":")
-		print fields[1] ":" fields[3] ":" fields[4] ":" fields[6] ":" (make[fields[1]] ? "yes" : "no") ":" fields[7]
+		print fields[1] ":" fields[3] ":" fields[4] ":" fields[6] ":" make[fields[1]] ":" fields[7]
 	}
 }

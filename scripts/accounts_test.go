@@ -56,7 +56,7 @@ func TestAccounts(t *testing.T) {
 				"shadow":  before["shadow"] + "alice:$y$x:100:0:99999:7:::\nbob:!:100:0:99999:7:::\n",
 				"gshadow": "root:*::\nsudo:*::alice,bob\nwww-data:*::\nvideo:*::daemon,alice\nalice:!::\n",
 			},
-			accounts: "alice:1000:1000:/home/alice:yes:/bin/bash\nbob:2001:44:/srv/bob:yes:/bin/sh\n",
+			accounts: "alice:1000:1000:/home/alice:person:/bin/bash\nbob:2001:44:/srv/bob:person:/bin/sh\n",
 		},
 		{
 			name:   "a service and its group",
@@ -68,7 +68,7 @@ func TestAccounts(t *testing.T) {
 				"shadow":  before["shadow"] + "app:!:100:0:99999:7:::\nnew:!:100:0:99999:7:::\n",
 				"gshadow": before["gshadow"] + "data:!::daemon,app\nnew:!::\n",
 			},
-			accounts: "app:700:610:/nonexistent:no:/usr/sbin/nologin\nnew:701:701:/var/lib/new:yes:/usr/sbin/nologin\n",
+			accounts: "app:700:610:/nonexistent:no:/usr/sbin/nologin\nnew:701:701:/var/lib/new:service:/usr/sbin/nologin\n",
 		},
 		{
 			name:   "what packages have, extended",
@@ -85,7 +85,7 @@ func TestAccounts(t *testing.T) {
 		{
 			name:   "a number that only was proposed",
 			groups: "video:22222::\n", users: "www-data:service:22222::::/var/www::always::\n",
-			accounts: "www-data:33:33:/var/www:yes:/usr/sbin/nologin\n",
+			accounts: "www-data:33:33:/var/www:service:/usr/sbin/nologin\n",
 		},
 		{
 			name:   "a user's own group, declared",

@@ -168,25 +168,37 @@ put_links() {
 	done <links
 }
 
+# make_homes: as adduser does it; the homes of services are empty. What packages have stays as it is, and of users who
+# share a home it is the first one's.
 make_homes() {
-	while IFS=: read -r name uid gid home make _; do
-		[ "$make" = no ] || make_home "$home" "$uid" "$gid"
-		[ ! -e "keys/$name" ] || put_keys "$name" "$uid" "$gid" "$home"
+	: >homes
+	made=:
+	while IFS=: read -r _ uid gid home make _; do
+		[ "$make" != no ] && [ ! -e "$packages$home" ] || continue
+		case $made in *:"$home":*) continue ;; esac
+		made=$made$home:
+		check_folders "$home"
+		mkdir -p "$layer$home"
+		echo "$uid:$gid:$home" >>homes
+		[ "$make" = person ] || continue
+		for skeleton in "$packages/etc/skel" tree/etc/skel; do
+			[ ! -d "$skeleton" ] || cp -RP "$skeleton/." "$layer$home"
+		done
+		chmod -R u+w "$layer$home"
 	done <accounts
 }
 
-# make_home HOME UID GID: as adduser makes it. Files that the configuration has in it are there already; their own
-# definitions come later. What packages have stays as it is, and of users who share a home it is the first one's.
-make_home() {
-	[ ! -e "$packages$1" ] || return 0
-	case $homes in *:"$1":*) return 0 ;; esac
-	homes=$homes$1:
-	check_folders "$1"
-	mkdir -p "$layer$1"
-	[ ! -d "$layer/etc/skel" ] || cp -RP --update=none "$layer/etc/skel/." "$layer$1"
-	chmod -R u+w "$layer$1"
-	chmod 700 "$layer$1"
-	own_tree "$1" "$2" "$3"
+# own_homes: what is in a home is its owner's, what the configuration put there too if it says nothing else. A home in
+# another one comes after it.
+own_homes() {
+	sort -t: -k3 -o homes homes
+	while IFS=: read -r uid gid home; do
+		chmod 700 "$layer$home"
+		own_tree "$home" "$uid" "$gid"
+	done <homes
+	while IFS=: read -r name uid gid home _; do
+		[ ! -e "keys/$name" ] || put_keys "$name" "$uid" "$gid" "$home"
+	done <accounts
 }
 
 # put_keys NAME UID GID HOME
@@ -247,16 +259,16 @@ mkdir "$layer"
 : >sources.pseudo
 : >texts.pseudo
 checked=
-homes=:
 name_folders
 copy_etc
 copy_special
 add_accounts
 number_owners
+make_homes
 put_sources
 put_texts
 put_links
-make_homes
+own_homes
 find_links
 check_shells
 define
