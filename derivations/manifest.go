@@ -3,6 +3,7 @@ package derivations
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 )
 
 // A systemManifest is what manifest.json says. A change that isn't an addition is a change of its version.
@@ -65,6 +66,7 @@ func (spec *SystemSpec) manifest(params []string) (string, error) {
 	for _, f := range spec.Files {
 		m.Files = append(m.Files, f.Path)
 	}
+	slices.Sort(m.Files)
 	for _, drv := range spec.Programs {
 		m.Programs = append(m.Programs, drv.Name())
 	}

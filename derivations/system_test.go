@@ -57,6 +57,10 @@ func testSpec(t *testing.T, p *Packages) SystemSpec {
 			{Name: "alice", Gecos: "Alice", AuthorizedKeys: []string{"ssh-ed25519 AAAA a"}, Groups: []string{"video"}},
 			{Name: "bob", UID: 1000},
 		},
+		Groups:   []Group{{Name: "devs", Members: []string{"bob", "alice"}}, {Name: "bob"}, {Name: "video", GID: 44}},
+		Pinned:   []string{"/etc/shadow", "/etc/passwd"},
+		Label:    "first",
+		Manifest: map[string]string{"commit": "1234"},
 		Enabled:  []string{"nginx.service"},
 		Masked:   []string{"tmp.mount"},
 		Programs: []*Derivation{MustNew(Spec{Name: "hello", Builder: "sandbox", Args: []string{"/bin/true"}})},
@@ -80,8 +84,12 @@ func newTestSystem(t *testing.T, change func(*SystemSpec)) *System {
 
 // TestSystemGolden shows what each step of a system is given, scripts and ids left out.
 func TestSystemGolden(t *testing.T) {
-	got := renderAll(newTestSystem(t, nil).VM)
-	const file = "testdata/system.golden"
+	compareGolden(t, "testdata/system.golden", renderAll(newTestSystem(t, nil).VM))
+}
+
+// compareGolden compares a text with the one in a file, or writes it there.
+func compareGolden(t *testing.T, file, got string) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -92,7 +100,7 @@ func TestSystemGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("derivations of a system (-want +got); go test -update writes them:\n%s", diff)
+		t.Errorf("%s (-want +got); go test -update writes it:\n%s", file, diff)
 	}
 }
 
@@ -181,8 +189,13 @@ func TestSystemChanges(t *testing.T) {
 		{"host name", func(s *SystemSpec) { s.HostName = "db" }, []string{"system", "top layer", "vm"}},
 		{"kernel parameter", func(s *SystemSpec) { s.KernelParams = nil }, []string{"system", "vm"}},
 		{"memory", func(s *SystemSpec) { s.Machine.Memory = 512 }, []string{"vm"}},
+		{"module of the initrd", func(s *SystemSpec) { s.InitrdModules = []string{"dm_crypt"} }, []string{"initrd", "system", "vm"}},
+		{"pinned file", func(s *SystemSpec) { s.Pinned = []string{"/etc/passwd"} }, []string{"system", "vm"}},
+		{"label", func(s *SystemSpec) { s.Label = "x" }, []string{"system", "vm"}},
+		{"group", func(s *SystemSpec) { s.Groups = []Group{{Name: "devs"}} }, []string{"system", "top layer", "vm"}},
 		{"user", func(s *SystemSpec) { s.Users = s.Users[:2] }, []string{"system", "top layer", "vm"}},
 		{"package", func(s *SystemSpec) { s.Packages = s.Packages[1:] }, []string{"package root", "system", "top layer", "vm"}},
+		{"order of files", func(s *SystemSpec) { slices.Reverse(s.Files) }, nil},
 		{"order of packages", func(s *SystemSpec) { slices.Reverse(s.Packages) }, nil},
 		{"package twice", func(s *SystemSpec) { s.Packages = append(s.Packages, s.Packages[0]) }, nil},
 		{"package beside the kernel", func(s *SystemSpec) { s.Kernel = s.Kernel[:2] }, nil},
@@ -233,6 +246,18 @@ func TestNewSystemFaults(t *testing.T) {
 		{"mode", func(s *SystemSpec) { s.Files[0].Mode = 0o10000 }, []string{"mode 010000"}},
 		{"two contents", func(s *SystemSpec) { s.Files[2].Content = "x" }, []string{"more than one of content"}},
 		{"unit", func(s *SystemSpec) { s.Masked = []string{"nginx"} }, []string{`unit "nginx": want a name with its kind`}},
+		{"template", func(s *SystemSpec) { s.Enabled = []string{"getty@.service"} }, []string{`unit "getty@.service": is a template; say of what it is to be started, as in "getty@tty1.service"`}},
+		{"file in a file", func(s *SystemSpec) { s.Files = append(s.Files, SystemFile{Path: "/etc/motd/x"}) }, []string{`file "/etc/motd/x": /etc/motd is a file of the configuration, too`}},
+		{"file in a link", func(s *SystemSpec) { s.Files = append(s.Files, SystemFile{Path: "/etc/localtime/a/b"}) }, []string{`file "/etc/localtime/a/b": /etc/localtime is a file`}},
+		{"linked folder", func(s *SystemSpec) { s.Files[0].Path = "/lib/systemd/x" }, []string{`file "/lib/systemd/x": /lib is a link in Debian; write /usr/lib/systemd/x`}},
+		{"linked folder of /var", func(s *SystemSpec) { s.Files[0].Path = "/var/lock" }, []string{`file "/var/lock": /var/lock is a link in Debian; write /run/lock`}},
+		{"owner", func(s *SystemSpec) { s.Files[0].User, s.Files[0].Group = "a b", "-1" }, []string{`file "/etc/motd": "a b" can't be the name`, `file "/etc/motd": "-1" can't be the name`}},
+		{"link's target", func(s *SystemSpec) { s.Files[3].Link = "a:b" }, []string{`file "/etc/localtime": the target "a:b"`}},
+		{"pinned", func(s *SystemSpec) { s.Pinned = []string{"/", "/etc/../x", "etc", "/run/x", "/a\nb"} }, []string{
+			`pinned file "/": want`, `pinned file "/etc/../x": want`, `pinned file "etc": want`, `pinned file "/run/x": /run is made`, `pinned file "/a\nb": want`,
+		}},
+		{"initrd module", func(s *SystemSpec) { s.InitrdModules = []string{"dm_crypt", "-a", "x/y", ""} }, []string{`initrd module "-a": want`, `initrd module "x/y": want`, `initrd module "": want`}},
+		{"label", func(s *SystemSpec) { s.Label = "a\nb" }, []string{`label "a\nb": has control characters`}},
 		{"unit's name", func(s *SystemSpec) { s.Masked = []string{"../x.service"} }, []string{"slashes"}},
 	}
 	for _, test := range tests {
