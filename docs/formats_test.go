@@ -76,8 +76,9 @@ func vectors(t *testing.T) map[string]string {
 	blanked := storepath.Prefix + "/" + strings.Repeat("0", 32) + "-hello\n" + string(greetingPath) + "\n"
 	helloText := "nbuild store path 1\nname hello\ndigest " + fileDigest(blanked) + "\nself \"\" 14\nreference " + string(greetingPath) + "\n"
 	return map[string]string{
-		"contexts": fmt.Sprintf("derivation id    %s\naction key       %s\nstore path       %s\nscratch path     %s\n",
-			digest.ContextDerivation, digest.ContextAction, digest.ContextStorePath, digest.ContextScratch),
+		"contexts": fmt.Sprintf("derivation id    %s\naction key       %s\nstore path       %s\nscratch path     %s\naccount number   %s\n",
+			digest.ContextDerivation, digest.ContextAction, digest.ContextStorePath, digest.ContextScratch, digest.ContextAccount),
+		"accounts":            accountVectors(),
 		"greeting derivation": string(greeting.Text()),
 		"hello derivation":    string(hello.Text()),
 		"hello action":        string(action.Text()),
@@ -164,6 +165,15 @@ func treeVectors() string {
 		"program", tree.Digest(file("", true)), "link", tree.Digest(link("")), "folder", tree.Digest(folder))
 }
 
+func accountVectors() string {
+	person := func(name string) int { return derivations.User{Name: name}.Number() }
+	service := func(name string) int { return derivations.User{Name: name, System: true}.Number() }
+	group := func(name string) int { return derivations.Group{Name: name}.Number() }
+	return lines(
+		"person ann", person("ann"), "person ben", person("ben"), "person user", person("user"), "service app", service("app"),
+		"service backup", service("backup"), "service postgres", service("postgres"), "group devs", group("devs"), "group sudo", group("sudo"))
+}
+
 func ownersVector() []byte {
 	return owners.Format([]owners.Entry{
 		{Kind: 'f', Mode: 0o640, GID: 42, Path: "/etc/shadow"},
@@ -225,5 +235,30 @@ func TestFormatsAreComplete(t *testing.T) {
 	}
 	if checked != 5 {
 		t.Errorf("%d digests are documented, want 5", checked)
+	}
+}
+
+// The documented rule for numbers of accounts, followed here, must give the documented numbers.
+func TestAccountNumbersAreComplete(t *testing.T) {
+	text := readPage(t, "formats.md")
+	context := regexp.MustCompile(`(?m)^account number +(.+)$`).FindStringSubmatch(text)
+	ranges := map[string][2]uint64{"person": {2000, 29999}, "group": {2000, 29999}, "service": {600, 899}}
+	follow := func(kind, name string) uint64 {
+		hash := digest.Derive(context[1], []byte(name))
+		var n uint64
+		for _, b := range hash[:8] {
+			n = n<<8 | uint64(b)
+		}
+		first, last := ranges[kind][0], ranges[kind][1]
+		return n%(last-first+1) + first
+	}
+	documented := regexp.MustCompile(`(?m)^(person|service|group) (ann|ben|user|app|devs) +(\d+)$`).FindAllStringSubmatch(text, -1)
+	if len(context) != 2 || len(documented) != 5 {
+		t.Fatalf("formats.md has the context %q and %d numbers that follow from names, want 5", context, len(documented))
+	}
+	for _, row := range documented {
+		if got := fmt.Sprint(follow(row[1], row[2])); got != row[3] {
+			t.Errorf("%s %s: the rule gives %s, documented is %s", row[1], row[2], got, row[3])
+		}
 	}
 }
