@@ -2,6 +2,7 @@
 package layout
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -19,6 +20,8 @@ import (
 // does the same as before; laid out again it stays as it is. What is wrong with the text comes back as a *fault.Error,
 // whose positions have the name as their file.
 func Format(name string, text []byte) ([]byte, error) {
+	// The interpreter takes a lone carriage return for the end of a line as well, the formatter for a space.
+	text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	before, file, err := parse(name, text)
 	if err != nil {
 		return nil, err

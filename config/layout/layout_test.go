@@ -22,6 +22,7 @@ func TestFormat(t *testing.T) {
 		{"comments", "#one\na = 1 # two\n# three", "#one\na = 1  # two\n# three\n"},
 		{"order", "load('b.star', 'z', 'a')\nb = 2\nload('a.star', 'c')\na = ['z', 'a']\n", "load(\"b.star\", \"z\", \"a\")\n\nb = 2\n\nload(\"a.star\", \"c\")\n\na = [\"z\", \"a\"]\n"},
 		{"function", "def config(cfg):\n  if cfg.x: return {}\n  return { 'a.b' : True }\n", "def config(cfg):\n    if cfg.x:\n        return {}\n    return {\"a.b\": True}\n"},
+		{"old macintosh", "a = 1\rb=2\r", "a = 1\nb = 2\n"},
 		{"windows", "a = 1\r\nb = [2,\r\n3]\r\n", "a = 1\nb = [\n    2,\n    3,\n]\n"},
 	}
 	for _, test := range tests {
