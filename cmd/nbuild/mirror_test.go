@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"nbuild/derivations"
 	"nbuild/internal/testarchive"
 )
 
@@ -44,17 +46,19 @@ type mirrorFault struct {
 // $WORK/mirror too and its key to $WORK/keyring.asc, and lets the environment name it. A further "mirror" puts other
 // packages in its place, signed by the same key. Flags:
 //
+//	-systems           beside FILE's, the packages that every system is made of and with, all empty
 //	-new-key           an archive of a key of its own
 //	-until DATE        the Valid-Until of its Release files
 //	-replace OLD=NEW   changes the text of the Release files before they are signed
 func scriptMirror(ts *testscript.TestScript, neg bool, args []string) {
 	flags := flag.NewFlagSet("mirror", flag.ContinueOnError)
+	systems := flags.Bool("systems", false, "")
 	newKey := flags.Bool("new-key", false, "")
 	until := flags.String("until", "", "")
 	replace := flags.String("replace", "", "")
 	ts.Check(flags.Parse(args))
 	if neg || flags.NArg() != 1 {
-		ts.Fatalf("usage: mirror [-until DATE] [-replace OLD=NEW] FILE")
+		ts.Fatalf("usage: mirror [-systems] [-new-key] [-until DATE] [-replace OLD=NEW] FILE")
 	}
 	m := ts.Value(mirrorKey{}).(*scriptedMirror)
 	if m.archive == nil {
@@ -76,6 +80,9 @@ func scriptMirror(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	debs, err := parseDebs(ts.ReadFile(flags.Arg(0)))
 	ts.Check(err)
+	if *systems {
+		debs = append(debs, systemDebs(debs)...)
+	}
 	m.archive.Clear("trixie")
 	m.archive.Add("trixie", debs...)
 	files, err := m.archive.Files()
@@ -147,6 +154,30 @@ func parseDebs(text string) ([]testarchive.Deb, error) {
 		debs = append(debs, d)
 	}
 	return debs, nil
+}
+
+// systemDebs returns what a system without a module of its own needs, but for those that are there already.
+func systemDebs(debs []testarchive.Deb) []testarchive.Deb {
+	have := map[string]bool{}
+	for _, d := range debs {
+		have[d.Name] = true
+	}
+	const image = "linux-image-6.12.0-cloud-amd64"
+	var added []testarchive.Deb
+	add := func(d testarchive.Deb) {
+		if !have[d.Name] {
+			have[d.Name] = true
+			added = append(added, d)
+		}
+	}
+	add(testarchive.Deb{Name: derivations.KernelPackage(), Fields: map[string]string{"Depends": image}})
+	// The last are those of modules that are on unless they are turned off, and of the tools of builds.
+	for _, name := range slices.Concat(derivations.BasePackages(), derivations.ImageTools(), derivations.VMTools(), []string{
+		image, "systemd-resolved", "nftables", "bzip2", "diffutils", "gawk", "gzip", "libc-bin", "patch", "tar",
+	}) {
+		add(testarchive.Deb{Name: name, Fields: map[string]string{}})
+	}
+	return added
 }
 
 // hostileTar returns a tar that nobody would make who means well.
