@@ -16,6 +16,9 @@ import (
 // naiveRounds is how many rounds there are at most.
 const naiveRounds = 100
 
+// anElement is the label of the elements of a list, as long as their faults are collected.
+const anElement = "[]"
+
 // A naiveFault is a fault as the tests compare them.
 type naiveFault struct {
 	kind   string // see faultKinds
@@ -82,6 +85,9 @@ func evaluateNaively(m *model) (last naiveState, endless bool) {
 		n.round(m, &before)
 		if len(n.changed(&before)) == 0 {
 			n.faults = append(n.faults, declared...)
+			for i, f := range n.faults {
+				n.faults[i].option = strings.ReplaceAll(f.option, "."+anElement, "")
+			}
 			slices.SortFunc(n.faults, naiveFault.compare)
 			return n.naiveState, false
 		}
@@ -195,7 +201,9 @@ func (n *naive) define(options []*modelOption, prefix, path []string, d naiveDef
 		dict, isDict := d.value.(*naiveDict)
 		switch {
 		case !isGroup:
-			n.fault("unknown", slices.Concat(prefix, path, rest), d.at)
+			if !isNothing(d) {
+				n.fault("unknown", slices.Concat(prefix, path, rest), d.at)
+			}
 		case d.value == nil:
 		case !isDict:
 			n.fault("group", slices.Concat(prefix, path), d.at)
@@ -251,6 +259,14 @@ func unwrap(d naiveDefinition) []naiveDefinition {
 		all = append(all, unwrap(d)...)
 	}
 	return all
+}
+
+// isNothing reports whether conditions leave nothing of a definition: its dots might as well be dictionaries.
+func isNothing(d naiveDefinition) bool {
+	return !slices.ContainsFunc(unwrap(d), func(d naiveDefinition) bool {
+		dict, ok := d.value.(*naiveDict)
+		return !ok || len(dict.entries) == 0 || slices.ContainsFunc(dict.entries, func(e naiveEntry) bool { return !isNothing(d.part(e)) })
+	})
 }
 
 // ranked sorts definitions as they count: by priority, and those of the best by order.
@@ -332,7 +348,7 @@ func (n *naive) mergeList(t *modelType, path []string, definitions []naiveDefini
 			n.fault("type", path, d.at)
 		}
 		for _, item := range items {
-			v, defined := n.merge(t.parts[0], path, unwrap(d.inside(naiveEntry{value: item})))
+			v, defined := n.merge(t.parts[0], append(slices.Clone(path), anElement), unwrap(d.inside(naiveEntry{value: item})))
 			if defined {
 				merged = append(merged, v)
 			}
@@ -397,32 +413,43 @@ func (n *naive) mergeNullable(t *modelType, path []string, definitions []naiveDe
 	return n.merge(t.parts[0], path, definitions)
 }
 
-// mergeOneOf merges by the first type that takes all definitions.
+// mergeOneOf merges by the first type that takes all definitions, or would but for what is inside of them, if there is
+// one such type.
 func (n *naive) mergeOneOf(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
+	var outside []*modelType
 	for _, part := range t.parts {
-		if !slices.ContainsFunc(definitions, func(d naiveDefinition) bool { return !takes(part, d) }) {
+		if !slices.ContainsFunc(definitions, func(d naiveDefinition) bool { return !takes(part, d, false) }) {
 			return n.merge(part, path, definitions)
 		}
-	}
-	var first []*modelType // those that take each definition alone: none for a definition that is wrong in itself
-	for _, d := range definitions {
-		i := slices.IndexFunc(t.parts, func(part *modelType) bool { return takes(part, d) })
-		if i < 0 {
-			n.fault("type", path, d.at)
-			continue
+		if !slices.ContainsFunc(definitions, func(d naiveDefinition) bool { return !takes(part, d, true) }) {
+			outside = append(outside, part)
 		}
-		if first = append(first, t.parts[i]); t.parts[i] != first[0] {
+	}
+	if len(outside) == 1 {
+		return n.merge(outside[0], path, definitions)
+	}
+	for _, d := range definitions {
+		of := func(d naiveDefinition) (types []*modelType) {
+			return slices.DeleteFunc(slices.Clone(t.parts), func(part *modelType) bool { return !takes(part, d, false) })
+		}
+		first, own := of(definitions[0]), of(d)
+		switch shared := func(part *modelType) bool { return slices.Contains(first, part) }; {
+		case len(own) == 0:
+			n.fault("type", path, d.at)
+		case len(first) > 0 && !slices.ContainsFunc(own, shared):
 			n.fault("conflict", path, d.at)
 		}
 	}
 	return nil, false
 }
 
-// takes reports whether a definition is of a type, however it agrees with others.
-func takes(t *modelType, d naiveDefinition) bool {
+// takes reports whether a definition is of a type, however it agrees with others and, on the outside, whatever is in it.
+func takes(t *modelType, d naiveDefinition, outside bool) bool {
 	alone := &naive{}
 	alone.merge(t, nil, []naiveDefinition{d})
-	return !slices.ContainsFunc(alone.faults, func(f naiveFault) bool { return f.kind == "type" })
+	return !slices.ContainsFunc(alone.faults, func(f naiveFault) bool {
+		return f.kind == "type" && (f.option == "" || !outside)
+	})
 }
 
 func (n *naive) mergeAnything(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
