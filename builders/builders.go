@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"nbuild/derivations"
+	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
 )
 
@@ -36,10 +37,14 @@ type Request struct {
 	Progress func(done, total int64)
 }
 
-// An Object is a store object and where it lies on this machine.
+// An Object is a store object and where it lies on this machine. In a Request's Closure, the rest is known of it as well.
 type Object struct {
 	Path storepath.Path
 	File string // absolute physical path
+
+	Digest     digest.Digest    // of its tree
+	Size       int64            // sum of the sizes of its regular files in bytes
+	References []storepath.Path // other objects that it names, sorted; the slice belongs to the store
 }
 
 // An Input is the object in a slot together with the paths of its closure, sorted.

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"nbuild/internal/fsx"
+	"nbuild/internal/registration"
 	"nbuild/internal/storepath"
 )
 
@@ -37,6 +39,9 @@ import (
 //     sandbox_chown.go. An output "owners" then gets the ownership manifest of output "out".
 //   - Env nbuild.writable_root=1, with the above: the root is a writable copy of input "root" and becomes output "out".
 //     Input "root_owners", if there, is the ownership manifest that the copy starts with.
+//   - Env nbuild.packs=PERCENT: the build packs the closures of the inputs whose slots begin with "contents", but not what
+//     is in the closures of those that begin with "without". /build/registration is the registration of these objects.
+//     The disk must have room for that percentage of their size before the program starts.
 //
 // The zero value is not ready; use NewSandbox. A Sandbox is safe for concurrent use.
 type Sandbox struct {
@@ -63,6 +68,12 @@ func (s *Sandbox) Build(ctx context.Context, r *Request) error {
 	if err := os.Mkdir(run.root(), 0o700); err != nil {
 		return fmt.Errorf("prepare sandbox: %w", err)
 	}
+	if options.packs > 0 {
+		run.registered = r.packed()
+		if err := run.checkRoom(run.registered); err != nil {
+			return err
+		}
+	}
 	if options.writableRoot {
 		if err := run.copyRoot(ctx); err != nil {
 			return err
@@ -88,6 +99,8 @@ type sandboxRun struct {
 	sandboxOptions
 	created []string // mount points made in a writable root, to be removed again
 	seed    recorder // owners the copied root starts with
+
+	registered []registration.Entry // what the build packs
 }
 
 func (run *sandboxRun) root() string  { return filepath.Join(run.Scratch, "root") }
@@ -99,6 +112,7 @@ func (run *sandboxRun) tmp() string   { return filepath.Join(run.Scratch, "tmp")
 type sandboxOptions struct {
 	asRoot       bool
 	writableRoot bool
+	packs        int // percentage of the size of what the build packs that its output takes; 0: it packs nothing
 }
 
 // recordsOwners reports whether the action wants the recorder's knowledge as an output.
@@ -122,19 +136,39 @@ func parseSandboxOptions(r *Request) (sandboxOptions, error) {
 		if !ok {
 			continue
 		}
-		if value != "0" && value != "1" {
-			return o, r.Failf("option %s is %q: want 0 or 1", name, value)
-		}
+		var err error
 		switch option {
 		case "as_root":
-			o.asRoot = value == "1"
+			o.asRoot, err = parseSwitch(value)
 		case "writable_root":
-			o.writableRoot = value == "1"
+			o.writableRoot, err = parseSwitch(value)
+		case "packs":
+			o.packs, err = parsePercentage(value)
+		case "self_contained":
+			_, err = parseSwitch(value) // It is whoever adds the outputs to the store who looks at it.
 		default:
-			return o, r.Failf("there is no option %s: want nbuild.as_root or nbuild.writable_root", name)
+			return o, r.Failf("there is no option %s: want nbuild.as_root, nbuild.packs, nbuild.self_contained or nbuild.writable_root", name)
+		}
+		if err != nil {
+			return o, r.Failf("option %s is %q: %v", name, value, err)
 		}
 	}
 	return o, validateSandbox(r, o)
+}
+
+func parseSwitch(value string) (bool, error) {
+	if value != "0" && value != "1" {
+		return false, errors.New("want 0 or 1")
+	}
+	return value == "1", nil
+}
+
+func parsePercentage(value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > 1000 {
+		return 0, errors.New("want a number from 1 to 1000")
+	}
+	return n, nil
 }
 
 // validateSandbox checks what parts of an action must not be in each other's way.

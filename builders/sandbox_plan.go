@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"nbuild/internal/registration"
 )
 
 // The user that builds run as, unless as root. They are the first that Debian gives to a person.
@@ -225,12 +227,19 @@ func (p *planner) closures() {
 		}
 		p.write("nbuild/closure/"+slot, list.String())
 	}
+	if p.packs > 0 {
+		p.write("nbuild/registration", string(registration.Format(p.registered)))
+	}
 }
 
 // buildFolder fills /build with the action's files.
 func (p *planner) buildFolder() error {
 	p.symlink(p.build()+"/closure", "/nbuild/closure")
 	made := map[string]bool{".": true, "closure": false}
+	if p.packs > 0 {
+		p.symlink(p.build()+"/registration", "/nbuild/registration")
+		made["registration"] = false
+	}
 	files := p.Action.Files()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\x00") {

@@ -86,6 +86,12 @@ func (a *Action) Name() string { return a.spec.Name }
 // Builder returns the name of the builder that runs a.
 func (a *Action) Builder() string { return a.spec.Builder }
 
+// IsSelfContained reports whether the outputs have in them what they name, as images have, so that the store paths in them
+// are no references: the variable nbuild.self_contained is 1.
+func (a *Action) IsSelfContained() bool { return a.spec.Env[selfContained] == "1" }
+
+const selfContained = "nbuild.self_contained"
+
 // Args returns the builder's arguments. The slice belongs to a.
 func (a *Action) Args() []string { return a.spec.Args }
 

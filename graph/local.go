@@ -150,7 +150,9 @@ func (l *Local) request(ctx context.Context, action *derivations.Action, scratch
 		return nil, err
 	}
 	for _, o := range closure {
-		r.Closure = append(r.Closure, builders.Object{Path: o.Path, File: l.Store.ObjectFile(o.Path)})
+		r.Closure = append(r.Closure, builders.Object{
+			Path: o.Path, File: l.Store.ObjectFile(o.Path), Digest: o.Digest, Size: o.Size, References: o.References,
+		})
 	}
 	for _, out := range action.Outputs() {
 		name := derivations.OutputName(action.Name(), out)
@@ -162,8 +164,10 @@ func (l *Local) request(ctx context.Context, action *derivations.Action, scratch
 // add names what the builder made. A tree that the store can't hold is the action's fault.
 func (l *Local) add(ctx context.Context, action *derivations.Action, request *builders.Request, scratch *store.Scratch) (Outputs, error) {
 	var references []storepath.Path
-	for _, o := range request.Closure {
-		references = append(references, o.Path)
+	if !action.IsSelfContained() {
+		for _, o := range request.Closure {
+			references = append(references, o.Path)
+		}
 	}
 	var made []store.NewObject
 	for _, out := range action.Outputs() {

@@ -18,12 +18,13 @@ const (
 // imports is the architecture: what each folder may import. docs/architecture.md says why; changing a line here is a
 // change of architecture. Data flows one way: config, derivations, graph, builders, store.
 var imports = map[string]Allowance{
-	"internal/digest":    {Modules: []string{"github.com/zeebo/blake3"}, Without: impure},
-	"internal/storepath": {Own: []string{"internal/digest"}, Without: impure},
-	"internal/owners":    {Without: impure},
-	"internal/buildid":   {Own: []string{"internal/digest"}},
-	"internal/fsx":       {Modules: []string{"golang.org/x/sys"}},
-	"internal/lock":      {Modules: []string{"golang.org/x/sys"}},
+	"internal/digest":       {Modules: []string{"github.com/zeebo/blake3"}, Without: impure},
+	"internal/storepath":    {Own: []string{"internal/digest"}, Without: impure},
+	"internal/owners":       {Without: impure},
+	"internal/registration": {Own: []string{"internal/digest", "internal/storepath"}, Without: impure},
+	"internal/buildid":      {Own: []string{"internal/digest"}},
+	"internal/fsx":          {Modules: []string{"golang.org/x/sys"}},
+	"internal/lock":         {Modules: []string{"golang.org/x/sys"}},
 	"internal/tree": {
 		Own:     []string{"internal/digest"},
 		Modules: []string{"golang.org/x/sync", "golang.org/x/sys"},
@@ -38,7 +39,7 @@ var imports = map[string]Allowance{
 	"scripts":     {Without: impure},
 	"derivations": {Own: []string{"internal/digest", "internal/storepath", "scripts"}, Without: impure},
 	"builders": {
-		Own:     []string{"derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/storepath"},
+		Own:     []string{"derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/registration", "internal/storepath"},
 		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync", "golang.org/x/sys"},
 	},
 	"debian": {
