@@ -39,6 +39,7 @@ func (ev *evaluator) functions() starlark.StringDict {
 	add("tree", 1, "name inputs files links executable", ev.treeFunction)
 	add("debian", 1, "suite mirror keyring recommends", ev.debianFunction)
 	add("system", 1, "name modules suite check_configuration", ev.systemFunction)
+	add("squashfs", 1, "name contents without profile compression level block_size max_size", ev.squashfsFunction)
 	add("from_env", 2, "name default", ev.fromEnvFunction)
 	return globals
 }

@@ -66,6 +66,7 @@ const (
 	KindDerivation Kind = "derivation" // of the user's own, a fetch, a tree, ...
 	KindSystem     Kind = "system"     // a whole system
 	KindVM         Kind = "vm"         // the runner of a system's virtual machine
+	KindSquashfs   Kind = "squashfs"   // an image of store objects
 )
 
 // A Target is something that can be built by its name.

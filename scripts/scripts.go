@@ -24,6 +24,8 @@ var (
 	runVM string
 	//go:embed run-vm-inside.sh
 	runVMInside string
+	//go:embed squashfs.sh
+	squashfs string
 )
 
 // PackageRoot returns the script that runs packages' maintainer scripts.
@@ -46,6 +48,9 @@ func Accounts() string { return accounts }
 
 // Units returns the awk program that finds out what starts a unit.
 func Units() string { return units }
+
+// Squashfs returns the script that packs store objects into an image.
+func Squashfs() string { return squashfs }
 
 // VM returns the script that puts a virtual machine's runner together.
 func VM() string { return vm }

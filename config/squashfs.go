@@ -1,0 +1,98 @@
+package config
+
+import (
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"nbuild/config/fault"
+	"nbuild/derivations"
+)
+
+// squashfsFunction makes an image of store objects.
+func (ev *evaluator) squashfsFunction(c *call) (starlark.Value, error) {
+	spec := derivations.SquashfsSpec{
+		Name:        c.storeName("name", ""),
+		Contents:    c.closures("contents"),
+		Without:     c.closures("without"),
+		Profile:     c.plainText("profile"),
+		Compression: c.plainText("compression"),
+		Level:       c.positive("level"),
+		BlockSize:   c.positive("block_size"),
+		MaxSize:     c.positive("max_size"),
+	}
+	c.required("contents")
+	if len(c.faults) > 0 || c.poisoned {
+		c.finish()
+		return ev.wrong(), nil
+	}
+	return c.squashfs(spec), nil
+}
+
+// squashfs makes the image, or faults of the call's arguments.
+func (c *call) squashfs(spec derivations.SquashfsSpec) *derivationValue {
+	if spec.Tools = c.ev.imageTools(); spec.Tools == nil {
+		return c.ev.wrong()
+	}
+	drv, err := derivations.Squashfs(spec)
+	if err == nil {
+		return c.ev.output(drv, "out", c.lparen, KindSquashfs)
+	}
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		argument, _, _ := strings.Cut(line, " ")
+		c.fault(part{argument: argument}, line, squashfsHint(argument, spec))
+	}
+	c.finish()
+	return c.ev.wrong()
+}
+
+// squashfsHint returns what to write instead of a word that is unknown.
+func squashfsHint(argument string, spec derivations.SquashfsSpec) string {
+	switch argument {
+	case "profile":
+		return fault.DidYouMean(spec.Profile, derivations.SquashfsProfiles())
+	case "compression":
+		return fault.DidYouMean(spec.Compression, derivations.SquashfsCompressions())
+	}
+	return ""
+}
+
+// closures returns a list of what an image has, or lacks: outputs, sources, and systems for their closures.
+func (c *call) closures(name string) []derivations.Input {
+	var inputs []derivations.Input
+	for i, v := range c.list(name) {
+		if system, ok := v.(*systemValue); ok {
+			v = system.system
+		}
+		if in, ok := c.asInput(part{argument: name}.key(i), v); ok {
+			inputs = append(inputs, in)
+		}
+	}
+	return inputs
+}
+
+// positive returns an argument that is an int above 0, or 0 when it is left out or wrong.
+func (c *call) positive(name string) int {
+	v := c.value(name)
+	if v == nil {
+		return 0
+	}
+	n, err := starlark.AsInt32(v)
+	if _, isInt := v.(starlark.Int); !isInt || err != nil || n < 1 {
+		c.wrongType(part{argument: name}, "an int above 0", v)
+		return 0
+	}
+	return n
+}
+
+// imageTools returns the tree of the tools that images are made with, or nil when there is a fault. They are of the suite
+// that nbuild is made for.
+func (ev *evaluator) imageTools() *derivations.Derivation {
+	tools := &debianValue{ev: ev, suite: defaultSuite}
+	tree := tools.toolTree("image-tools", derivations.ImageTools(), ev.callPosition(), func([]string) Position { return Position{} })
+	if !tree.valid() {
+		return nil
+	}
+	return tree.drv
+}
