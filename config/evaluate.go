@@ -172,13 +172,7 @@ func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
 		ev.report(Item{Position: at, What: fmt.Sprintf("read %s: %v", name, reason(err))})
 		return
 	}
-	if it := checkText(text); it.What != "" {
-		it.Position.File = name
-		ev.report(it)
-		return
-	}
-	options := &syntax.FileOptions{Set: true, While: true, TopLevelControl: true}
-	file, err := options.Parse(name, text, 0)
+	file, err := Parse(name, text, 0)
 	if err != nil {
 		ev.reportError(err)
 		return
@@ -301,13 +295,13 @@ func (ev *evaluator) abort(err error) error {
 
 // reportError turns what the interpreter complains about into items.
 func (ev *evaluator) reportError(err error) {
-	var syntaxError syntax.Error
+	var wrong *Error
 	var resolveErrors resolve.ErrorList
 	var evalError *starlark.EvalError
 	switch {
 	case errors.Is(err, errReported), ev.broken != nil: // The interpreter was told to stop, which is no fault of the project's.
-	case errors.As(err, &syntaxError):
-		ev.report(Item{Position: ev.position(syntaxError.Pos), What: syntaxError.Msg})
+	case errors.As(err, &wrong):
+		ev.report(wrong.Items...)
 	case errors.As(err, &resolveErrors):
 		for _, e := range resolveErrors {
 			it := Item{Position: ev.position(e.Pos), What: e.Msg}
