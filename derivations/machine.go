@@ -54,6 +54,9 @@ const (
 	longestTag = 36
 )
 
+// GraphicsTools returns the packages that a virtual machine with Graphics runs with: twice as much as VMTools.
+func GraphicsTools() []string { return append(VMTools(), "qemu-system-gui") }
+
 // storeTag is the name of the file system that is the store; scripts/init mounts it.
 const storeTag = "store"
 
@@ -203,9 +206,19 @@ func isKernelParam(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == '"' || c == '\'' || c == 0x7f })
 }
 
-// params returns the kernel parameters that the machine adds to its system's.
+// params returns the kernel parameters that the machine adds to its system's. Root is logged in on its consoles by
+// credentials that the guest's own getty and login ask for, so no file of the system differs.
 func (m *Machine) params() []string {
-	var params []string
+	params := []string{"console=ttyS0"}
+	consoles := []string{"serial.ttyS0"}
+	if m.Graphics {
+		params = []string{"console=tty0", "console=ttyS0"} // The last is /dev/console.
+		consoles = append(consoles, "virtual.tty1")
+	}
+	for _, console := range consoles {
+		params = append(params, "systemd.set_credential=tty."+console+".agetty.autologin:root",
+			"systemd.set_credential=tty."+console+".login.noauth:yes")
+	}
 	for _, d := range m.SharedDirectories {
 		params = append(params, "systemd.mount-extra="+d.Name+":"+escapeMount(d.Target)+":virtiofs:"+d.access())
 	}

@@ -69,6 +69,7 @@ func runnerTexts(spec *SystemSpec, s *System) []string {
 		"@disk_image@", shellWord(image),
 		"@forward_ports@", shellWord(strings.Join(forwards, ",")),
 		"@shared_directories@", strings.Join(shared, "\n\t"),
+		"@graphics@", strconv.FormatBool(m.Graphics),
 		"@qemu_options@", shellWords(m.arguments()...),
 	}
 }

@@ -158,7 +158,7 @@ func TestRunner(t *testing.T) {
 			name: "all left out", image: "web.qcow2",
 			want: map[string][]string{
 				"-m": {"1024M"}, "-smp": {"2"}, "-netdev": {"user,id=net0"}, "-drive": {"file=./web.qcow2" + disk},
-				"-append": {"panic=5 console=ttyS0 ", "nbuild.disk=serial:nbuild"},
+				"-append": {"panic=5 nbuild.store=virtiofs ", " console=ttyS0 systemd.set_cred", "nbuild.disk=serial:nbuild"},
 			},
 			last: []string{"-device", "virtio-rng-pci"},
 		},
@@ -257,6 +257,44 @@ func TestRunnerShares(t *testing.T) {
 	}
 }
 
+// TestRunnerGraphics starts a machine with a screen, with and without somebody to look at it.
+func TestRunnerGraphics(t *testing.T) {
+	const silent = "neither DISPLAY nor WAYLAND_DISPLAY is set"
+	tests := []struct {
+		name     string
+		graphics bool
+		env      []string
+		display  string
+		says     bool
+	}{
+		{"none", false, []string{"DISPLAY=:0"}, "none", false},
+		{"X11", true, []string{"DISPLAY=:0"}, "sdl", false},
+		{"Wayland", true, []string{"WAYLAND_DISPLAY=wayland-0"}, "sdl", false},
+		{"no display", true, nil, "none", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newFakeRunner(t, Machine{Graphics: test.graphics})
+			out, err := r.start(test.env)
+			if err != nil || strings.Contains(out, silent) != test.says {
+				t.Errorf("it says %q (%v)", out, err)
+			}
+			args := r.starts("qemu")[0]
+			if got := options(args, "-display"); !slices.Equal(got, []string{test.display}) {
+				t.Errorf("the display is %q, want %s", got, test.display)
+			}
+			if card := slices.Contains(args, "virtio-vga"); card != test.graphics {
+				t.Errorf("there is a graphics card: %v", card)
+			}
+			consoles := strings.Contains(options(args, "-append")[0], " console=tty0 console=ttyS0 ")
+			login := strings.Contains(options(args, "-append")[0], "tty.virtual.tty1.agetty.autologin:root ")
+			if consoles != test.graphics || login != test.graphics {
+				t.Errorf("the kernel's parameters: %q", options(args, "-append"))
+			}
+		})
+	}
+}
+
 // TestRunnerFaults holds what a runner says about what its user can mend.
 func TestRunnerFaults(t *testing.T) {
 	const taken = "qemu: -netdev user: Could not set up host forwarding rule '%s'\n"
@@ -274,6 +312,7 @@ func TestRunnerFaults(t *testing.T) {
 		env  []string
 		want string
 	}{
+		{"no window", []string{here, "FAKE_ERROR=Could not initialize SDL(x11 not available) - exiting\n", "DISPLAY=:9"}, "no window can be opened on DISPLAY=:9 WAYLAND_DISPLAY=; unset both"},
 		{"no folder", nil, "disk image ./no/such/disk: there is no folder ./no/such "},
 		{"declared port", []string{here, "FAKE_ERROR=" + fmt.Sprintf(taken, "tcp:127.0.0.1:8080-:80")}, "the port 127.0.0.1:8080 is taken by another program; choose another in virtualisation.forward_ports"},
 		{"given port", []string{here, "FAKE_ERROR=" + fmt.Sprintf(taken, "tcp:127.0.0.1:8081-:80")}, "the port 127.0.0.1:8081 is taken by another program; choose another in QEMU_NET_OPTS"},

@@ -168,6 +168,7 @@ start() {
 	shared_directories share_directory
 	choose_accelerator
 	choose_memory "$@"
+	choose_display
 	run_qemu "$@"
 }
 
@@ -270,6 +271,18 @@ choose_memory() {
 	done
 }
 
+# choose_display: the guest has its graphics card also when nobody can see it, so that it is the same machine.
+choose_display() {
+	display=none cards=
+	[ @graphics@ = true ] || return 0
+	cards='-device virtio-vga -device virtio-tablet-pci'
+	if [ -n "${DISPLAY-}${WAYLAND_DISPLAY-}" ]; then
+		display=sdl
+	else
+		say 'virtualisation.graphics: neither DISPLAY nor WAYLAND_DISPLAY is set, so there is no window, only this console'
+	fi
+}
+
 # run_qemu ARGUMENT...: until it ends.
 run_qemu() {
 	choose_parameters
@@ -279,7 +292,7 @@ run_qemu() {
 	# shellcheck disable=SC2086 # Of these texts each is several words.
 	/usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
 		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
-		-smp @cores@ -display none -vga none \
+		-smp @cores@ -display "$display" -vga none $cards \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
 		-kernel @kernel@ -initrd @initrd@ -append "$parameters" \
 		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store $devices \
@@ -304,20 +317,15 @@ escape() {
 # choose_parameters: the kernel cuts off, without a word, what is more than 2047 bytes.
 choose_parameters() {
 	parameters=@params@
-	parameters="$parameters console=ttyS0 nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild"
-	parameters="$parameters $(vm_parameters)"
+	parameters="$parameters nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild $(speed_parameters)"
 	more=@machine_params@
 	parameters="$parameters $more ${QEMU_KERNEL_PARAMS-}"
 	length=$(printf %s "$parameters" | $busybox wc -c)
 	[ "$length" -le 2047 ] || fail "the kernel's parameters have $length bytes, and 2047 is the most: $parameters"
 }
 
-# vm_parameters: what is for the machine alone, never in the system itself. Root is logged in on the serial console by
-# credentials that the guest's own getty and login ask for, so no file of the system differs.
-vm_parameters() {
-	echo systemd.set_credential=tty.serial.ttyS0.agetty.autologin:root \
-		systemd.set_credential=tty.serial.ttyS0.login.noauth:yes
-	# Of the parameters for speed none changes what a program in the guest sees.
+# speed_parameters: none of them changes what a program in the guest sees.
+speed_parameters() {
 	case $accelerator in
 	*kvm*) ;;
 	*) echo mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ;;
@@ -332,6 +340,9 @@ mkfifo_errors() {
 		echo "$line" >&2
 		case $line in
 		*'Could not set up host forwarding rule'*) explain_port "${line##*rule }" ;;
+		*'Could not initialize SDL'*)
+			say "virtualisation.graphics: no window can be opened on DISPLAY=${DISPLAY-} WAYLAND_DISPLAY=${WAYLAND_DISPLAY-};" \
+				"unset both to start without a window" ;;
 		*'lock'*'Is another process using the image'*)
 			say "a disk image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE" ;;
 		esac
