@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -305,5 +306,23 @@ func (s settings) machine() derivations.Machine {
 			ReadOnly: bool(field(e.value, "read_only").(starlark.Bool)),
 		})
 	}
+	m.References = s.machineReferences(&m)
 	return m
+}
+
+// machineReferences returns what the texts of a machine mention.
+func (s settings) machineReferences(m *derivations.Machine) []derivations.Input {
+	mentioned := derivations.Spec{Args: slices.Concat(m.KernelParams, m.QEMUOptions)}
+	for _, d := range m.SharedDirectories {
+		mentioned.Args = append(mentioned.Args, d.Source)
+	}
+	found := s.ev.addMentioned(&mentioned)
+	for _, secret := range found.secrets {
+		s.ev.report(Item{
+			Position: cmp.Or(s.mention(options.SecretPrefix+secret), s.place("virtualisation.qemu.options", "")),
+			What:     fmt.Sprintf("the secret %s would be written into the virtual machine's runner, which everybody can read in the store", secret),
+			Hint:     readSecrets,
+		})
+	}
+	return found.inputs()
 }
