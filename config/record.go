@@ -66,7 +66,7 @@ func NewRecord(evaluator string, lock digest.Digest, r *Result, messages []strin
 
 // names returns the names that Lookup may understand.
 func (r *Result) names() []string {
-	names := []string{"system", "vm"}
+	names := systemAttributes()
 	for _, t := range r.Targets {
 		names = append(names, t.Name)
 		if t.Kind == KindSystem {

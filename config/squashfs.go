@@ -31,20 +31,41 @@ func (ev *evaluator) squashfsFunction(c *call) (starlark.Value, error) {
 
 // squashfs makes the image, or faults of the call's arguments.
 func (c *call) squashfs(spec derivations.SquashfsSpec) *derivationValue {
-	if spec.Tools = c.ev.imageTools(); spec.Tools == nil {
-		return c.ev.wrong()
+	image := c.ev.squashfs(spec, c.lparen, func(argument, what string) {
+		c.fault(part{argument: argument}, what, squashfsHint(argument, spec))
+	})
+	c.finish()
+	return image
+}
+
+// squashfs makes the image of the system's closure, or faults of the options squashfs.*.
+func (s settings) squashfs(v *systemValue) *derivationValue {
+	spec := derivations.SquashfsSpec{
+		Name:        v.name + ".squashfs",
+		Contents:    []derivations.Input{v.system.input()},
+		Profile:     s.text("squashfs.profile"),
+		Compression: s.text("squashfs.compression"),
+		Level:       s.number("squashfs.level"),
+		BlockSize:   s.number("squashfs.block_size"),
+		MaxSize:     s.number("squashfs.max_size"),
+	}
+	return s.ev.squashfs(spec, v.position, func(argument, what string) { s.fault("squashfs."+argument, "", what, "") })
+}
+
+// squashfs makes an image. What is wrong with the spec is told to report: the name of the field, and a message.
+func (ev *evaluator) squashfs(spec derivations.SquashfsSpec, at Position, report func(field, what string)) *derivationValue {
+	if spec.Tools = ev.imageTools(); spec.Tools == nil {
+		return ev.wrong()
 	}
 	drv, err := derivations.Squashfs(spec)
 	if err == nil {
-		return c.ev.output(drv, "out", c.lparen, KindSquashfs)
+		return ev.output(drv, "out", at, KindSquashfs)
 	}
 	for line := range strings.Lines(err.Error()) {
-		line = strings.TrimSpace(line)
-		argument, _, _ := strings.Cut(line, " ")
-		c.fault(part{argument: argument}, line, squashfsHint(argument, spec))
+		field, _, _ := strings.Cut(line, " ")
+		report(field, strings.TrimSpace(line))
 	}
-	c.finish()
-	return c.ev.wrong()
+	return ev.wrong()
 }
 
 // squashfsHint returns what to write instead of a word that is unknown.

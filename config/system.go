@@ -19,6 +19,7 @@ type systemValue struct {
 	position  Position // of the call
 	system    *derivationValue
 	vm        *derivationValue
+	squashfs  *derivationValue // the image of the system's closure
 	options   *options.Result
 	vmOptions *options.Result
 }
@@ -48,13 +49,15 @@ func (v *systemValue) MarshalJSON() ([]byte, error) {
 }
 
 // AttrNames returns what Attr knows.
-func (v *systemValue) AttrNames() []string { return []string{"name", "system", "vm"} }
+func (v *systemValue) AttrNames() []string { return []string{"name", "squashfs", "system", "vm"} }
 
 // Attr returns the system's name, or a derivation of it.
 func (v *systemValue) Attr(name string) (starlark.Value, error) {
 	switch name {
 	case "name":
 		return starlark.String(v.name), nil
+	case "squashfs":
+		return v.squashfs, nil
 	case "system":
 		return v.system, nil
 	case "vm":
@@ -69,7 +72,7 @@ func (v *systemValue) Attr(name string) (starlark.Value, error) {
 // archive for its packages; make the derivations. A virtual machine is a system of the same modules and those that are for
 // it alone. When these change nothing, both come to the same derivations.
 func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
-	v := &systemValue{position: c.lparen, system: ev.wrong(), vm: ev.wrong()}
+	v := &systemValue{position: c.lparen, system: ev.wrong(), vm: ev.wrong(), squashfs: ev.wrong()}
 	v.name = c.storeName("name", "")
 	d := declaration{ev: ev, name: v.name, at: c.lparen, suite: c.suite("suite"), unchecked: !c.boolean("check_configuration", true)}
 	if ev.inModule > 0 {
@@ -98,6 +101,7 @@ func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
 	if system != nil && variant != nil {
 		v.system = ev.output(system.Derivation, "out", c.lparen, KindSystem)
 		v.vm = ev.output(variant.VM, "out", c.lparen, KindVM)
+		v.squashfs = settings{ev, v.options}.squashfs(v)
 	}
 	return v, nil
 }

@@ -27,7 +27,7 @@ type command struct {
 // commands returns all commands in the order in which help lists them.
 func commands() []command {
 	return []command{
-		vmCommand(), systemCommand(), buildCommand(), fetchCommand(),
+		vmCommand(), systemCommand(), squashfsCommand(), buildCommand(), fetchCommand(),
 		initCommand(), checkCommand(), evalCommand(), optionsCommand(), formatCommand(), lockCommand(), logCommand(),
 		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeRebuildCommand(),
 		versionCommand(), helpCommand(),
