@@ -162,7 +162,7 @@ func (d *Document) WriteMarkdown(w io.Writer) error {
 	b.WriteString("# Options\n\nThis page is what `nbuild options --markdown` prints.\n")
 	group := ""
 	for _, e := range d.entries {
-		if first, _, _ := strings.Cut(e.name, "."); first != group {
+		if first := e.name[:strings.IndexAny(e.name+".", ".[")]; first != group {
 			group = first
 			fmt.Fprintf(&b, "\n## %s\n", group)
 		}
