@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -152,6 +153,12 @@ func declaredOptions(ctx context.Context, o *options) (declared []*settings.Opti
 			}
 			return err
 		})
+	}
+	var wrong *config.Error
+	if errors.As(err, &wrong) {
+		// Who has just misspelt an option wants to see which there are.
+		fmt.Fprintf(o.stderr, "nbuild: the project has faults, so only the options of nbuild's own modules are shown (nbuild check tells the faults)\n")
+		err = nil
 	}
 	if err != nil || len(declared) > 0 {
 		return declared, err
