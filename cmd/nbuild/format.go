@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"nbuild/config"
 	"nbuild/config/layout"
 	"nbuild/internal/fsx"
 )
@@ -76,13 +77,19 @@ func formatFile(o *options, name string) (changed bool, err error) {
 		return true, nil
 	}
 	info, err := os.Stat(file)
+	if err == nil && info.Mode().Perm()&0o200 == 0 {
+		err = fmt.Errorf("lay out %s: the file is read-only", name)
+	}
 	if err == nil {
 		err = fsx.WriteFileDurably(file, formatted, info.Mode().Perm())
 	}
-	if err == nil && !o.quiet {
+	if err != nil {
+		return false, err
+	}
+	if !o.quiet {
 		fmt.Fprintf(o.stderr, "nbuild: laid out %s\n", name)
 	}
-	return true, err
+	return true, nil
 }
 
 // inDirectory returns a file that the user named as seen from where this process is.
@@ -96,6 +103,10 @@ func inDirectory(o *options, name string) string {
 // starlarkFiles returns the files that args mean, sorted below each argument.
 func starlarkFiles(directory string, args []string) ([]string, error) {
 	if len(args) == 0 {
+		// A whole home folder is easily meant by mistake, and a project never.
+		if project, err := hasProject(directory); err != nil || !project {
+			return nil, errors.Join(usagef("nbuild fmt FILE", "fmt: there is no %s here", config.DefaultFile), err)
+		}
 		args = []string{"."}
 	}
 	var files []string
