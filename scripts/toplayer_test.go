@@ -2,11 +2,9 @@ package scripts
 
 import (
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -252,44 +250,5 @@ func TestTopLayerFaults(t *testing.T) {
 				t.Error("there is an image in spite of them")
 			}
 		})
-	}
-}
-
-// TestForgetPinned runs the part of init that takes files off the disk.
-func TestForgetPinned(t *testing.T) {
-	_, rest, _ := strings.Cut(Init(), "forget_pinned() {\n")
-	body, _, found := strings.Cut(rest, "\n}\n")
-	if !found {
-		t.Fatal("init has no function forget_pinned")
-	}
-	l := &layerTest{t, t.TempDir()}
-	for _, name := range []string{
-		"upper/etc/passwd", "upper/etc/passwd-", "upper/etc/other", "upper/whited", "upper/var/lib/a b/x", "upper/var/lib/kept",
-		"elsewhere/file", "elsewhere/deep/file", "upper/srv/real/file",
-	} {
-		l.write(name, "")
-	}
-	l.link("upper/opt", l.folder+"/elsewhere") // what was a folder became a link
-	l.link("upper/srv/link", "real")
-	l.write("pinned", strings.Join([]string{
-		"/etc/passwd", "/etc/group", "/etc/passwd-", "/whited/file", "/var/lib/a b", "/opt/deep/file", "/srv/link", "/none/at/all", "",
-	}, "\n"))
-	shell := exec.Command("/bin/sh", "-euc", "busybox=; system="+l.folder+"\n"+strings.ReplaceAll(body, "/rw/upper", l.folder+"/upper"))
-	if said, err := shell.CombinedOutput(); err != nil || len(said) > 0 {
-		t.Fatalf("%v: %s", err, said)
-	}
-	left := map[string]bool{}
-	err := filepath.WalkDir(l.folder, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			left[strings.TrimPrefix(name, l.folder+"/")] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"elsewhere/deep/file", "elsewhere/file", "pinned", "upper/etc/other", "upper/srv/real/file", "upper/var/lib/kept"}
-	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(left))); diff != "" {
-		t.Errorf("files that are left (-want +got):\n%s", diff)
 	}
 }
