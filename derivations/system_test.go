@@ -257,7 +257,6 @@ func TestNewSystemFaults(t *testing.T) {
 			`pinned file "/": want`, `pinned file "/etc/../x": want`, `pinned file "etc": want`, `pinned file "/run/x": /run is made`, `pinned file "/a\nb": want`,
 		}},
 		{"initrd module", func(s *SystemSpec) { s.InitrdModules = []string{"dm_crypt", "-a", "x/y", ""} }, []string{`initrd module "-a": want`, `initrd module "x/y": want`, `initrd module "": want`}},
-		{"label", func(s *SystemSpec) { s.Label = "a\nb" }, []string{`label "a\nb": has control characters`}},
 		{"unit's name", func(s *SystemSpec) { s.Masked = []string{"../x.service"} }, []string{"slashes"}},
 	}
 	for _, test := range tests {

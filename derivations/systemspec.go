@@ -52,9 +52,6 @@ func (spec *SystemSpec) complete() error {
 			c.add("kernel parameter %q: want one word without quotes", param)
 		}
 	}
-	if strings.ContainsFunc(spec.Label, isControl) {
-		c.add("label %q: has control characters", spec.Label)
-	}
 	for i, fault := range c.faults {
 		c.faults[i] = "system " + spec.Name + ": " + fault
 	}
