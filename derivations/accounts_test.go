@@ -106,8 +106,11 @@ func TestAccountFaults(t *testing.T) {
 		want   []string
 	}{
 		{name: "none", users: []User{
-			{Name: "ann"}, {Name: "ben", UID: 1000, Group: "users", Groups: []string{"Debian-exim", "a.b"}},
-			{Name: "app", System: true, UID: 350}, {Name: "www-data", UID: 33}, {Name: "postgres", System: true, UID: 453},
+			{Name: "ann"},
+			{Name: "ben", UID: 1000, Group: "users", Groups: []string{"Debian-exim", "a.b"}},
+			{Name: "app", System: true, UID: 350},
+			{Name: "www-data", UID: 33},
+			{Name: "postgres", System: true, UID: 453},
 			{Name: "root", Shell: "/bin/sh", Home: "/root", Group: "root", Groups: []string{"adm"}},
 		}, groups: []Group{{Name: "ben", GID: 1001}, {Name: "ann", Members: []string{"Debian-exim"}}, {Name: "video", GID: 44}, {Name: "s", System: true}}},
 		{

@@ -160,8 +160,14 @@ func reservedFolder(path string) string {
 // leads; or nothing.
 func linkedFolder(path string) (folder, target string) {
 	links := [][2]string{
-		{"/bin", "/usr/bin"}, {"/sbin", "/usr/sbin"}, {"/lib", "/usr/lib"}, {"/lib32", "/usr/lib32"}, {"/lib64", "/usr/lib64"},
-		{"/libx32", "/usr/libx32"}, {"/var/run", "/run"}, {"/var/lock", "/run/lock"},
+		{"/bin", "/usr/bin"},
+		{"/sbin", "/usr/sbin"},
+		{"/lib", "/usr/lib"},
+		{"/lib32", "/usr/lib32"},
+		{"/lib64", "/usr/lib64"},
+		{"/libx32", "/usr/libx32"},
+		{"/var/run", "/run"},
+		{"/var/lock", "/run/lock"},
 	}
 	for _, link := range links {
 		if path == link[0] || strings.HasPrefix(path, link[0]+"/") {

@@ -174,7 +174,7 @@ make_homes() {
 	: >homes
 	made=:
 	while IFS=: read -r _ uid gid home make _; do
-		[ "$make" != no ] && [ ! -e "$packages$home" ] || continue
+		if [ "$make" = no ] || [ -e "$packages$home" ]; then continue; fi
 		case $made in *:"$home":*) continue ;; esac
 		made=$made$home:
 		check_folders "$home"
