@@ -90,3 +90,30 @@ func FuzzFormat(f *testing.F) {
 		}
 	})
 }
+
+// What nbuild brings along looks as it makes others' files look.
+func TestOwnFilesAreLaidOut(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"../*.star", "../../modules/*.star", "../../examples/*/*.star"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if len(files) < 3 {
+		t.Fatalf("found only %q", files)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		formatted, err := Format(file, text)
+		if err != nil {
+			t.Error(err)
+		} else if diff := cmp.Diff(string(formatted), string(text)); diff != "" {
+			t.Errorf("%s (-as nbuild fmt has it +got):\n%s", file, diff)
+		}
+	}
+}
