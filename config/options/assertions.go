@@ -32,7 +32,7 @@ func (d *declarer) builtin() {
 		Type:        &Type{&listOf{&Type{&submodule{assertion.tree}}}},
 		Default:     frozenList(),
 		Description: "What must be true of the system. All that is not is an error, with its message.",
-		Example:     frozenList(),
+		Example:     frozenList(exampleAssertion()),
 	}}, fault.Position{})
 	d.insert([]string{warningsOption}, &node{name: warningsOption, option: &Option{
 		Name:        warningsOption,
@@ -40,6 +40,19 @@ func (d *declarer) builtin() {
 		Default:     frozenList(),
 		Description: "What users should know when the system is evaluated.",
 	}}, fault.Position{})
+}
+
+func exampleAssertion() starlark.Value {
+	example := starlark.NewDict(2)
+	for _, entry := range [][2]starlark.Value{
+		{starlark.String("assertion"), starlark.False},
+		{starlark.String("message"), starlark.String("the firewall needs nftables")},
+	} {
+		if err := example.SetKey(entry[0], entry[1]); err != nil {
+			panic(err) // A string can be a key, and nobody else has the dictionary.
+		}
+	}
+	return example
 }
 
 func frozenList(values ...starlark.Value) *starlark.List {

@@ -269,12 +269,40 @@ func (r moduleRules) merge(m *merger, parts []part) starlark.Value {
 				m.wrongType(d, r, "")
 				continue
 			}
+			m.measure(d, m.depth)
 			modules = append(modules, d.value)
 		}
+	}
+	if m.exceeded != nil {
+		return nil
 	}
 	list := starlark.NewList(modules)
 	list.Freeze()
 	return list
+}
+
+// measure complains about a value that is kept as it is when it nests too deep or holds too much: then it could be
+// neither frozen nor compared.
+func (m *merger) measure(p part, depth int) {
+	if m.tooMuch(p, depth) {
+		return
+	}
+	inside := func(v starlark.Value) { m.measure(part{value: v, at: p.at}, depth+1) }
+	if w, ok := p.value.(*property); ok {
+		for _, v := range w.values {
+			inside(v)
+		}
+	}
+	if values, ok := elementsOf(p.value); ok {
+		for v := range values {
+			inside(v)
+		}
+	}
+	if entries, ok := entriesOf(p.value); ok {
+		for _, v := range entries {
+			inside(v)
+		}
+	}
 }
 
 // definitionsOf returns the dictionaries of a definition of an option of type module: itself, or the elements of a list.

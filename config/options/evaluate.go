@@ -8,7 +8,8 @@ import (
 	"nbuild/config/fault"
 )
 
-// Evaluate returns the final values of the options that modules declare. With faults the result is nil.
+// Evaluate returns the final values of the options that modules declare. With faults the result is nil, and so it is when
+// the interpreter failed to call a function without an item that says why: then it was stopped, and its owner knows.
 //
 // Approach: in each round the config functions see the values of the round before, at first the defaults, and their
 // definitions make the next ones, until nothing changes. A function runs again only when an option changed that it read,
@@ -18,11 +19,15 @@ func Evaluate(r Request) (*Result, []fault.Item) {
 	ev := newEvaluation(r)
 	ev.begin()
 	settled := ev.rounds()
-	faults := ev.faults(settled)
-	if len(faults) > 0 {
+	if faults := ev.faults(settled); len(faults) > 0 || ev.failed() {
 		return nil, faults
 	}
 	return ev.result(), nil
+}
+
+// failed reports whether a config function failed when it ran last.
+func (ev *evaluation) failed() bool {
+	return slices.ContainsFunc(ev.sources, func(s *source) bool { return s.failed })
 }
 
 // An evaluation is the state of one call of Evaluate.
@@ -48,8 +53,9 @@ type state struct {
 
 	readers []reader
 	lastRun int            // the last run that read it
-	before  starlark.Value // its value of the round before; only while it changes
 	changed bool           // in the last round
+	before  starlark.Value // its value of the round before, if it changed
+	wrong   []fault.Item   // its faults of the round before, if it changed
 }
 
 func (s *state) faulty() bool { return len(s.faults) > 0 }
@@ -68,11 +74,11 @@ type source struct {
 	definitions []definition      // sorted by option
 	faults      []fault.Item      // of definitions that are not of an option
 	warnings    []fault.Item
-	failures    []fault.Item // of the function
-	misled      bool         // it failed because an option has a fault
-	failed      bool
-	run         int  // the last run of the function
-	waiting     bool // to run
+	failed      bool         // the function did
+	failures    []fault.Item // of the function, but for those that are consequences of an option's fault
+	wrong       []fault.Item // faults and failures of the round before, if it ran in the last one
+	run         int          // the last run of the function
+	waiting     bool         // to run
 }
 
 func newEvaluation(r Request) *evaluation {
@@ -145,8 +151,10 @@ func (ev *evaluation) rounds() bool {
 	}
 	for range maxRounds {
 		for _, s := range ev.sources {
+			s.wrong = nil
 			if s.waiting {
 				s.waiting = false
+				s.wrong = slices.Concat(s.faults, s.failures)
 				ev.update(s, ev.define(s))
 			}
 		}
@@ -182,8 +190,10 @@ func (ev *evaluation) call(s *source, fn starlark.Callable) starlark.Value {
 	ev.running, ev.misled = s, false
 	v, failures := ev.merger.interpreter.Call(fn, &group{ev, ev.tree.root})
 	ev.running = nil
-	s.failures, s.misled = failures, ev.misled
-	s.failed = v == nil
+	s.failed, s.failures = v == nil, failures
+	if ev.misled {
+		s.failures = nil
+	}
 	return v
 }
 
@@ -253,13 +263,12 @@ func (ev *evaluation) settle() bool {
 			continue
 		}
 		ev.dirty[i] = false
-		value, wasFaulty := s.value, s.faulty()
+		s.before, s.wrong = s.value, s.faults
 		ev.merge(i)
-		if wasFaulty == s.faulty() && identical(value, s.value) {
+		if s.changed = len(s.wrong) > 0 != s.faulty() || !identical(s.before, s.value); !s.changed {
 			continue
 		}
 		anything = true
-		s.changed, s.before = true, value
 		for _, r := range s.readers {
 			if r.run == r.source.run {
 				r.source.waiting = true

@@ -325,6 +325,42 @@ c.star:1:11: option still: want an int, got the string "wrong"
 	}
 }
 
+// TestFaultsBehindEndlessEvaluation says that what is wrong is told when it makes the values change for ever.
+func TestFaultsBehindEndlessEvaluation(t *testing.T) {
+	tests := []struct {
+		name, text, want string
+	}{
+		{"it reads what it defines wrongly", `-- web.star --
+def config(cfg):
+    return {"environment.packages": ["Wrong"], "flag": "curl" in cfg.environment.packages}`,
+			`web.star:2:13: option environment.packages[0]: want a Debian package, "name" or "name=version", or a derivation, got the string "Wrong"
+`},
+		{"it reads what only it defines, in the end", `-- web.star --
+def config(cfg):
+    if not cfg.flag:
+        return {"flag": True}
+    return {"flag": True, "networking.host_name": "web", "text": cfg.networking.host_name}`,
+			`base.star:22:5: option flag keeps changing: after 99 rounds it is True, after 100 rounds False
+web.star:4:80: option networking.host_name is read here, but nothing defines it; define it in one of the modules
+`},
+		{"an unknown option that comes and goes", `-- web.star --
+def config(cfg):
+    if cfg.flag:
+        return {"nothing": 1}
+    return {"flag": True}`,
+			`base.star:22:5: option flag keeps changing: after 99 rounds it is True, after 100 rounds False
+web.star:3:17: there is no option nothing
+`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, faultsOf(t, declarations+test.text)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestLongChainIsNotEndless(t *testing.T) {
 	chain := func(length int) string {
 		var b strings.Builder

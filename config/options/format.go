@@ -24,13 +24,6 @@ func Format(v starlark.Value) string { return format(v, maxFormatted) }
 // short returns a value for a message.
 func short(v starlark.Value) string { return format(v, maxShort) }
 
-// shorten returns a text that is cut as short's.
-func shorten(text string) string {
-	p := printer{limit: maxShort}
-	p.write(text)
-	return p.b.String()
-}
-
 // describe says in a message what a value is.
 func describe(v starlark.Value) string {
 	switch v := v.(type) {
@@ -208,7 +201,10 @@ func writeJSON(b *bytes.Buffer, v starlark.Value, depth int) error {
 		for k, e := range entries {
 			b.WriteByte(separator)
 			separator = ','
-			key, _ := starlark.AsString(k)
+			key, ok := starlark.AsString(k)
+			if !ok {
+				return fmt.Errorf("write JSON: want strings for keys, got %s", describe(k))
+			}
 			if err := writeScalar(b, key); err != nil {
 				return err
 			}

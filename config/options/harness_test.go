@@ -236,3 +236,21 @@ func (p *textProject) calls() int {
 }
 
 func starlarkInt(n int) starlark.Value { return starlark.MakeInt(n) }
+
+// A keepingInterpreter keeps what config functions are called with.
+type keepingInterpreter struct {
+	*textProject
+	cfg starlark.Value
+}
+
+func (k *keepingInterpreter) Call(fn starlark.Callable, cfg starlark.Value) (starlark.Value, []fault.Item) {
+	k.cfg = cfg
+	return k.textProject.Call(fn, cfg)
+}
+
+// A stoppedInterpreter runs nothing, and doesn't say why.
+type stoppedInterpreter struct{ *textProject }
+
+func (stoppedInterpreter) Call(starlark.Callable, starlark.Value) (starlark.Value, []fault.Item) {
+	return nil, nil
+}

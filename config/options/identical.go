@@ -53,8 +53,10 @@ func (c *comparison) identical(x, y starlark.Value, depth int) bool {
 	case *property:
 		y, ok := y.(*property)
 		return ok && (x == y || x.wrapping == y.wrapping && x.number == y.number && x.holds == y.holds && c.values(x.values, y.values, depth+1))
+	case starlark.NoneType, starlark.Bool, starlark.Int, starlark.Float, starlark.Bytes, secret, StoreObject:
+		return y != nil && x.Type() == y.Type() && equal(x, y)
 	}
-	return y != nil && x.Type() == y.Type() && equal(x, y)
+	return x == y // Functions and what else is no data.
 }
 
 func (c *comparison) indexables(x, y starlark.Indexable, depth int) bool {

@@ -44,7 +44,8 @@ type merger struct {
 	definitions []definition // what flatten found
 	path        []step       // to what is merged now
 	depth       int
-	values      int // so far, of this option
+	values      int         // so far, of this option
+	exceeded    *fault.Item // says that there is too much of it; nil if there isn't
 	faults      []mergeFault
 	warnings    []fault.Item
 }
@@ -100,6 +101,9 @@ func (m *merger) complain(kind faultKind, at fault.Position, what, hint string) 
 }
 
 func (m *merger) wrongType(p part, want rules, hint string) {
+	if len(m.faults) >= maxFaults {
+		return // Saves to say it all.
+	}
 	m.complain(misfit, p.at, fmt.Sprintf("option %s: want %s, got %s", m.name(), want.noun().one, describe(p.value)), hint)
 }
 
@@ -121,25 +125,35 @@ func (m *merger) take() (faults, warnings []fault.Item) {
 	for _, f := range m.faults {
 		faults = append(faults, f.Item)
 	}
+	if m.exceeded != nil {
+		faults = []fault.Item{*m.exceeded} // The others may be there only because it ended early.
+	}
 	warnings = m.warnings
-	m.faults, m.warnings, m.values = nil, nil, 0
+	m.faults, m.warnings, m.values, m.exceeded = nil, nil, 0, nil
 	return faults, warnings
 }
 
-// tooMuch reports, and complains about, definitions that nest too deep or hold too many values.
+// tooMuch counts a value, and reports whether the definitions nest too deep or hold too many. After the first time it
+// always does, so that merging comes to its end.
 func (m *merger) tooMuch(p part, depth int) bool {
 	m.values++
+	reason := ""
 	switch {
-	case m.values > maxValues+1: // It is reported already.
+	case m.exceeded != nil:
 		return true
 	case m.values > maxValues:
-		m.complain(misfit, p.at, fmt.Sprintf("option %s has more than %d values", m.name(), maxValues), "")
-		return true
+		reason = fmt.Sprintf("has more than %d values", maxValues)
 	case depth > maxDepth:
-		m.complain(misfit, p.at, fmt.Sprintf("option %s nests deeper than %d levels", shorten(m.name()), maxDepth), "")
-		return true
+		reason = fmt.Sprintf("nests deeper than %d levels", maxDepth)
+	default:
+		return false
 	}
-	return false
+	what := "config " + reason
+	if len(m.path) > 0 {
+		what = "option " + m.path[0].name + " " + reason
+	}
+	m.exceeded = &fault.Item{Position: p.at, What: what}
+	return true
 }
 
 // unwrap puts what is inside of the wrappers around p's value onto the stack. Of nested numbers the innermost counts.

@@ -12,7 +12,7 @@ import (
 // The limits of values. They are far beyond what systems need, and stop what would fill the stack or the memory.
 const (
 	maxDepth  = 1_000     // levels of values in each other
-	maxValues = 2_000_000 // values in the definitions of one option
+	maxValues = 1_000_000 // values in the definitions of one option
 	maxRounds = 100       // of an evaluation; chains of options that depend on each other are some 5 long in practice
 	maxFaults = 100       // of one option: nobody reads more
 )

@@ -39,6 +39,7 @@ type property struct {
 	number   int  // the priority or the order
 	holds    bool // the condition
 	values   []starlark.Value
+	frozen   bool
 }
 
 var _ starlark.Comparable = (*property)(nil)
@@ -57,6 +58,10 @@ func (p *property) String() string { return Format(p) }
 
 // Freeze freezes what the property is around.
 func (p *property) Freeze() {
+	if p.frozen {
+		return // Else properties that hold another one twice would take for ever.
+	}
+	p.frozen = true
 	for _, v := range p.values {
 		v.Freeze()
 	}

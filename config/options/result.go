@@ -137,25 +137,29 @@ func sorted(items []fault.Item) []fault.Item {
 	return fault.New(items...).Items
 }
 
-// faults returns all that is wrong after the last round.
+// faults returns all that is wrong after the last round. When the values did not settle, that may be the reason for it,
+// and something that is wrong in every other round only: a function that reads what it defines wrongly fails, so that
+// its definitions are gone, so that it reads well, and so on. Then what was wrong in the round before counts, too.
 func (ev *evaluation) faults(settled bool) []fault.Item {
 	items := slices.Clone(ev.broken)
-	failed := false
 	for _, s := range ev.sources {
-		items = append(items, s.faults...)
-		if s.failed && settled && !s.misled {
-			items = append(items, s.failures...)
+		items = slices.Concat(items, s.faults, s.failures)
+		if !settled {
+			items = append(items, s.wrong...)
 		}
-		failed = failed || s.failed
 	}
 	for i := range ev.states {
-		if s := &ev.states[i]; !settled && s.changed {
+		s := &ev.states[i]
+		items = append(items, s.faults...)
+		if settled || !s.changed {
+			continue
+		}
+		items = append(items, s.wrong...)
+		if !s.faulty() && len(s.wrong) == 0 {
 			items = append(items, endless(ev.tree.options[i], s))
-		} else {
-			items = append(items, s.faults...)
 		}
 	}
-	if settled && !failed {
+	if settled && !ev.failed() {
 		items = append(items, ev.failedAssertions()...)
 	}
 	return sorted(items)

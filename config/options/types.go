@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"go.starlark.net/starlark"
+
+	"nbuild/config/fault"
 )
 
 // A Type says what values an option takes, how several definitions become one value, and how that is described.
@@ -119,7 +121,9 @@ func submoduleType(t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple,
 	d := declarer{tree: newTree()}
 	d.declare(v, callPosition(t))
 	if len(d.faults) > 0 {
-		return nil, fmt.Errorf("%s: %s", b.Name(), d.faults[0].What)
+		it := d.faults[0]
+		it.Position = fault.Position{} // That of the call is shown anyway.
+		return nil, fmt.Errorf("%s: %s", b.Name(), it)
 	}
 	d.tree.number()
 	return &Type{&submodule{d.tree}}, nil
