@@ -135,12 +135,17 @@ func (p *packages) open() (*debian.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	var mu sync.Mutex // Files of the index come at the same time, and a display can take one event at a time.
 	return debian.NewClient(debian.Options{
 		Sources:      sources,
 		CacheDir:     p.cache,
 		Offline:      p.options.offline,
 		StallTimeout: p.stall,
-		Progress:     func(progress debian.Progress) { p.progress(progress.File, progress.Done, progress.Total) },
+		Progress: func(progress debian.Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			p.progress(progress.File, progress.Done, progress.Total)
+		},
 	})
 }
 
