@@ -108,7 +108,7 @@ func (a *attributes) CompareSameType(op syntax.Token, other starlark.Value, dept
 // entries calls yield with what is defined, sorted by name, as in a dictionary.
 func (a *attributes) entries(yield func(k, v starlark.Value) bool) {
 	for _, label := range a.AttrNames() {
-		if v := a.child(a.group.children[label]); v != nil && !yield(starlark.String(quoteLabel(label)), v) {
+		if v := a.child(a.group.children[label]); v != nil && !yield(starlark.String(label), v) {
 			return
 		}
 	}

@@ -56,6 +56,7 @@ type state struct {
 	changed bool           // in the last round
 	before  starlark.Value // its value of the round before, if it changed
 	wrong   []fault.Item   // its faults of the round before, if it changed
+	defined []definition   // its definitions of the round before, if they changed
 }
 
 func (s *state) faulty() bool { return len(s.faults) > 0 }
@@ -220,6 +221,9 @@ func (ev *evaluation) update(s *source, definitions []definition) {
 			continue
 		}
 		st := &ev.states[option]
+		if !ev.dirty[option] {
+			st.defined = st.definitions
+		}
 		st.definitions = replace(st.definitions, s.index, after)
 		ev.dirty[option] = true
 	}

@@ -274,7 +274,7 @@ config = {"x.y": "wrong"}`,
 a.star:1:46: option x.z.w is inside of option x, which is declared at b.star:1:12; rename one
 `},
 		{"no option", `-- a.star --
-options = {"x": 5, "y.z": types.int, 7: option(types.int), "a.": option(types.int)}
+options = {"x": 5, "y.z": types.int, 7: option(types.int), "a.": option(types.int), "b.\"c.d\"": option(types.int)}
 config = {"x": 1, "y.z": 2}
 -- b.star --
 options = [1]
@@ -284,6 +284,7 @@ options = {"x": option(types.int), "x.y": option(types.int)}`,
 a.star:1:12: options: x: want option(...) or a dictionary of options, got 5
 a.star:1:20: options: y.z: want option(...) or a dictionary of options, got a type
 a.star:1:60: "a." is no name of an option: labels, with dots between them, are wanted
+a.star:1:85: "b.\"c.d\"" is no name of an option: labels, with dots between them, are wanted
 b.star:1:1: options: want a dictionary of options, got [1]
 `},
 		{"default of another type", `-- a.star --
@@ -340,7 +341,7 @@ def config(cfg):
     if not cfg.flag:
         return {"flag": True}
     return {"flag": True, "networking.host_name": "web", "text": cfg.networking.host_name}`,
-			`base.star:22:5: option flag keeps changing: after 99 rounds it is True, after 100 rounds False
+			`web.star:3:17: option flag keeps changing: after 99 rounds it is True, after 100 rounds False; its definitions depend on each other: web.star:3:17
 web.star:4:80: option networking.host_name is read here, but nothing defines it; define it in one of the modules
 `},
 		{"an unknown option that comes and goes", `-- web.star --
@@ -348,8 +349,8 @@ def config(cfg):
     if cfg.flag:
         return {"nothing": 1}
     return {"flag": True}`,
-			`base.star:22:5: option flag keeps changing: after 99 rounds it is True, after 100 rounds False
-web.star:3:17: there is no option nothing
+			`web.star:3:17: there is no option nothing
+web.star:4:13: option flag keeps changing: after 99 rounds it is True, after 100 rounds False; its definitions depend on each other: web.star:4:13
 `},
 	}
 	for _, test := range tests {

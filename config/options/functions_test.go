@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.starlark.net/lib/json"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
@@ -12,7 +13,9 @@ import (
 
 // eval evaluates an expression with the functions of modules.
 func eval(expr string) (starlark.Value, error) {
-	return starlark.EvalOptions(&syntax.FileOptions{}, &starlark.Thread{}, "x.star", expr, options.Functions())
+	functions := options.Functions()
+	functions["json"] = json.Module
+	return starlark.EvalOptions(&syntax.FileOptions{}, &starlark.Thread{}, "x.star", expr, functions)
 }
 
 func TestWrongCalls(t *testing.T) {
@@ -69,6 +72,7 @@ func TestValues(t *testing.T) {
 		{`secret("/run/a") == secret("/run/a")`, "True"},
 		{`{secret("/run/a"): 1}[secret("/run/a")]`, "1"},
 		{`bool(secret("/run/a")) and bool(force(0)) and bool(types.str) and bool(option(types.str))`, "True"},
+		{`json.encode([secret("/run/keys/db")])`, `"[\"/nbuild/secret/run/keys/db\"]"`},
 		{`dir(secret("/run/a"))`, `["path"]`},
 		{`type(secret("/run/a")), type(force(1)), type(types.int), type(option(types.int))`, `("secret", "property", "type", "option")`},
 		{`str(option(types.list_of(types.int)))`, `"option(list of ints)"`},
@@ -147,5 +151,8 @@ func TestFunctions(t *testing.T) {
 	}
 	if got := len(options.Functions()); got != 10 {
 		t.Errorf("%d functions", got)
+	}
+	if got, want := options.Format(options.Default(starlark.String("web"))), `default("web")`; got != want {
+		t.Errorf("Default makes %s, want %s", got, want)
 	}
 }

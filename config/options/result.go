@@ -167,13 +167,17 @@ func (ev *evaluation) faults(settled bool) []fault.Item {
 
 // endless says that an option keeps changing.
 func endless(o *Option, s *state) fault.Item {
+	definitions := s.definitions
+	if len(definitions) == 0 {
+		definitions = s.defined
+	}
 	var places []string
-	for _, d := range s.definitions {
+	for _, d := range definitions {
 		places = append(places, d.at.String())
 	}
 	it := fault.Item{Position: o.Position}
-	if len(s.definitions) > 0 {
-		it.Position = s.definitions[0].at
+	if len(definitions) > 0 {
+		it.Position = definitions[0].at
 	}
 	it.What = fmt.Sprintf("option %s keeps changing: after %d rounds it is %s, after %d rounds %s",
 		o.Name, maxRounds-1, shortOrUndefined(s.before), maxRounds, shortOrUndefined(s.value))

@@ -136,7 +136,7 @@ func (d *declarer) entryOf(labels []string, dict *starlark.Dict, key, value star
 		at = written
 	}
 	more, ok := parseName(name)
-	if !ok {
+	if !ok || strings.Contains(name, `"`) { // Quotes are for keys of dictionaries: cfg."a.b" can't be read.
 		d.complain(at, notAName(name), "")
 		return
 	}
