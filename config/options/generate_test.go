@@ -14,6 +14,7 @@ type generator struct {
 	options []*modelOption
 	count   int // of the names and numbers made up so far
 	copies  int // of values that are put together with others
+	wraps   int // how many functions stand around what is made now; Starlark's parser takes a few hundred
 }
 
 // pick returns a number below n.
@@ -185,6 +186,11 @@ func (g *generator) value(t *modelType, depth int, plain bool) expr {
 
 // wrap puts functions around an expression, or around several.
 func (g *generator) wrap(value func() expr) expr {
+	g.wraps++
+	defer func() { g.wraps-- }()
+	if g.wraps > 12 {
+		return value()
+	}
 	switch g.pick(12) {
 	case 7:
 		return &wrapExpr{name: []string{"default", "force"}[g.pick(2)], arguments: []expr{value()}}

@@ -61,9 +61,10 @@ type (
 
 // A naiveState is what a round comes to.
 type naiveState struct {
-	values      map[string]any  // of the options that are defined and right
-	faulty      map[string]bool // the options that are wrong
-	faults      []naiveFault
+	values      map[string]any          // of the options that are defined and right
+	faulty      map[string]bool         // the options that are wrong
+	faults      []naiveFault            // of modules; of all, when the evaluation is over
+	wrong       map[string][]naiveFault // of options
 	definitions map[string][]naiveDefinition
 }
 
@@ -74,29 +75,37 @@ type naive struct {
 	naiveState
 }
 
-// evaluateNaively returns the last round, or with endless the faults of the options that keep changing alone.
-func evaluateNaively(m *model) (last naiveState, endless bool) {
-	var before naiveState
+// evaluateNaively returns the last round. If values keep changing, the faults are those of the last two rounds, as each
+// may be the reason, and the options that change and aren't wrong themselves.
+func evaluateNaively(m *model) naiveState {
 	n := &naive{}
 	declared := n.declare(m)
 	n.round(nil, nil)
-	for range naiveRounds {
+	var before naiveState
+	changed := []string{""}
+	for round := 0; round < naiveRounds && len(changed) > 0; round++ {
 		before = n.naiveState
 		n.round(m, &before)
-		if len(n.changed(&before)) == 0 {
-			n.faults = append(n.faults, declared...)
-			for i, f := range n.faults {
-				n.faults[i].option = strings.ReplaceAll(f.option, "."+anElement, "")
-			}
-			slices.SortFunc(n.faults, naiveFault.compare)
-			return n.naiveState, false
+		changed = n.changed(&before)
+	}
+	if len(changed) > 0 {
+		n.faults = append(n.faults, before.faults...)
+	}
+	for _, name := range changed {
+		n.faults = append(n.faults, before.wrong[name]...)
+		if !before.faulty[name] && !n.faulty[name] {
+			n.faults = append(n.faults, naiveFault{kind: "endless", option: name})
 		}
 	}
-	var faults []naiveFault
-	for _, name := range n.changed(&before) {
-		faults = append(faults, naiveFault{kind: "endless", option: name})
+	for _, faults := range n.wrong {
+		n.faults = append(n.faults, faults...)
 	}
-	return naiveState{faults: faults}, true
+	n.faults = append(n.faults, declared...)
+	for i, f := range n.faults {
+		n.faults[i].option = strings.ReplaceAll(f.option, "."+anElement, "")
+	}
+	slices.SortFunc(n.faults, naiveFault.compare)
+	return n.naiveState
 }
 
 // declare collects the options: of several of one name the first, and none that is inside of another.
@@ -139,7 +148,10 @@ func (n *naive) changed(before *naiveState) []string {
 
 // round merges what the modules of m define, seeing the state before; without m that is the defaults of the options.
 func (n *naive) round(m *model, before *naiveState) {
-	n.naiveState = naiveState{values: map[string]any{}, faulty: map[string]bool{}, definitions: map[string][]naiveDefinition{}}
+	n.naiveState = naiveState{
+		values: map[string]any{}, faulty: map[string]bool{}, wrong: map[string][]naiveFault{},
+		definitions: map[string][]naiveDefinition{},
+	}
 	definitions := map[*modelOption][]naiveDefinition{}
 	if m != nil {
 		for _, mod := range m.modules {
@@ -152,12 +164,12 @@ func (n *naive) round(m *model, before *naiveState) {
 			n.faulty[o.name()] = true
 			continue
 		}
-		faults := len(n.faults)
 		all := o.withDefault(definitions[o])
-		value, defined := n.merge(o.typ, o.path, all)
+		own := &naive{}
+		value, defined := own.merge(o.typ, o.path, all)
 		switch name := o.name(); {
-		case len(n.faults) > faults:
-			n.faulty[name] = true
+		case len(own.faults) > 0:
+			n.faulty[name], n.wrong[name] = true, own.faults
 		case defined:
 			n.values[name] = value
 			n.definitions[name] = ranked(all)
@@ -319,12 +331,21 @@ func (n *naive) mergeScalars(t *modelType, path []string, definitions []naiveDef
 			n.fault("type", path, d.at)
 			continue
 		}
-		if len(values) > 0 && !reflect.DeepEqual(values[0], v) {
+		if len(values) > 0 && !agree(values[0], v) {
 			n.fault("conflict", path, d.at)
 		}
 		values = append(values, v)
 	}
 	return append(values, nil)[0], len(values) > 0
+}
+
+// agree reports whether two values are the same, or both of a kind that is put together.
+func agree(v, w any) bool {
+	switch v.(type) {
+	case *naiveDict, []any:
+		return reflect.TypeOf(v) == reflect.TypeOf(w)
+	}
+	return reflect.DeepEqual(v, w)
 }
 
 func (n *naive) mergeLines(path []string, definitions []naiveDefinition) (any, bool) {
@@ -453,18 +474,14 @@ func takes(t *modelType, d naiveDefinition, outside bool) bool {
 }
 
 func (n *naive) mergeAnything(t *modelType, path []string, definitions []naiveDefinition) (any, bool) {
-	shape := reflect.TypeOf(definitions[0].value)
-	same := true
+	first := definitions[0].value
 	for _, d := range definitions {
-		if reflect.TypeOf(d.value) != shape {
-			n.fault("conflict", path, d.at)
-			same = false
+		if reflect.TypeOf(d.value) != reflect.TypeOf(first) {
+			n.mergeScalars(t, path, definitions) // For its faults.
+			return nil, false
 		}
 	}
-	if !same {
-		return nil, false
-	}
-	switch definitions[0].value.(type) {
+	switch first.(type) {
 	case *naiveDict:
 		return n.mergeDicts(t, path, definitions)
 	case []any:
