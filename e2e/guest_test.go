@@ -21,8 +21,9 @@ import (
 // machine that is busy with other tests besides takes a multiple.
 const bootTimeout = 5 * time.Minute
 
-// commandTimeout is how long a command in the guest may take.
-const commandTimeout = 2 * time.Minute
+// commandTimeout is how long a command in the guest may take. The longest is the first start of a database: 15 s, and 90 s
+// on a machine that is busy.
+const commandTimeout = 5 * time.Minute
 
 // A guest is a running virtual machine with a root shell on its serial console.
 type guest struct {

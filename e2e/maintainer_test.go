@@ -32,7 +32,7 @@ func TestMaintainerScriptFails(t *testing.T) {
 			"postinst": "#!/bin/sh\necho this is what went wrong\nexit 3\n",
 		},
 	})
-	p.write("nbuild.star", "broken = system('broken', packages = ['culprit'])\n")
+	p.write("nbuild.star", "broken = system('broken', modules = [{'environment.packages': ['culprit']}])\n")
 	removeFile(t, filepath.Join(p.dir, "nbuild.lock"))
 	cmd := p.command(binary(t), "system")
 	cmd.Env = append(cmd.Env, overlay...)

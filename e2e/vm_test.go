@@ -27,16 +27,17 @@ greet = derivation("greet", script = "mkdir -p $out/bin; printf '#!/bin/sh\necho
 
 web = system(
     name = "web",
-    host_name = "HOST",
-    packages = ["file", greet],
-    kernel_params = ["test.marker=declared"],
-    files = {
-        "/etc/test.conf": struct(text = "declared\n", mode = "640", user = "root", group = "adm"),
-    },
-    users = {
-        "root": {"authorized_keys": ["KEY"]},
-        "ann": {"uid": 1234, "sudo": True, "authorized_keys": ["KEY"]},
-    },
+    modules = [{
+        "networking.host_name": "HOST",
+        "environment.packages": ["file", greet],
+        "environment.files": {"/etc/test.conf": {"text": "declared\n", "mode": "640", "group": "adm"}},
+        "boot.kernel_params": ["test.marker=declared"],
+        "services.openssh.enable": True,
+        "users.users": {
+            "root": {"authorized_keys": ["KEY"]},
+            "ann": {"uid": 1234, "sudo": True, "authorized_keys": ["KEY"]},
+        },
+    }],
 )
 `
 
