@@ -1,6 +1,7 @@
 package derivations
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -59,6 +60,14 @@ func listen(name string) {
 	l.Close()
 }
 
+// fakeImageTool reads $FAKE_SUPERBLOCK from every disk, and writes down how it changes one.
+const fakeImageTool = `for last; do :; done
+case $1 in
+dd) for arg; do case $arg in of=*) cp "$FAKE_SUPERBLOCK" "${arg#of=}" 2>/dev/null || exit 1 ;; esac; done ;;
+resize) echo "$*" >"$FAKE_RECORDS/resize" ;;
+*) echo made >"$last" ;;
+esac`
+
 // A fakeRunner is the inner script of a runner, whose programs only tell what they were given.
 type fakeRunner struct {
 	t      *testing.T
@@ -88,7 +97,7 @@ func newFakeRunner(t *testing.T, m Machine) *fakeRunner {
 		"usr/bin/busybox":  `case $1 in usleep) exec sleep 0.01 ;; *) exec "$@" ;; esac`,
 		"usr/bin/flock":    "exit 0",
 		"usr/sbin/mke2fs":  "exit 0",
-		"usr/bin/qemu-img": `for last; do :; done; echo made >"$last"`,
+		"usr/bin/qemu-img": fakeImageTool,
 	} {
 		if err := os.WriteFile(filepath.Join(r.top, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			t.Fatal(err)
@@ -290,6 +299,59 @@ func TestRunnerGraphics(t *testing.T) {
 			login := strings.Contains(options(args, "-append")[0], "tty.virtual.tty1.agetty.autologin:root ")
 			if consoles != test.graphics || login != test.graphics {
 				t.Errorf("the kernel's parameters: %q", options(args, "-append"))
+			}
+		})
+	}
+}
+
+// TestRunnerGrowsDisk gives runners disks with file systems of other sizes than the machine's 8192 MiB.
+func TestRunnerGrowsDisk(t *testing.T) {
+	// ext4 makes a superblock of a size in blocks, and the logarithm of a block's size in KiB.
+	ext4 := func(blocks, size uint32) []byte {
+		b := make([]byte, 2048)
+		binary.LittleEndian.PutUint32(b[1024+4:], blocks)
+		binary.LittleEndian.PutUint32(b[1024+24:], size)
+		binary.LittleEndian.PutUint16(b[1024+56:], 0xef53)
+		binary.LittleEndian.PutUint16(b[1024+58:], 0xffff)
+		return b
+	}
+	tests := []struct {
+		name       string
+		superblock []byte
+		grows      string // from which size, in MiB
+	}{
+		{"unreadable", nil, ""},
+		{"empty", []byte{}, ""},
+		{"another file system", make([]byte, 2048), ""},
+		{"as large", ext4(8192<<8, 2), ""},
+		{"larger", ext4(10000<<8, 2), ""},
+		{"smaller", ext4(8191<<8, 2), "8191"},
+		{"small blocks", ext4(64<<10, 0), "64"},
+		{"much larger", ext4(1<<32-1, 2), ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newFakeRunner(t, Machine{})
+			superblock := filepath.Join(r.top, "superblock")
+			if test.superblock != nil {
+				if err := os.WriteFile(superblock, test.superblock, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := r.start([]string{"FAKE_SUPERBLOCK=" + superblock})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			resized, _ := os.ReadFile(filepath.Join(r.top, "records/resize")) // Empty when there is none.
+			mounted := strings.Contains(options(r.starts("qemu")[0], "-append")[0], ":ext4:noatime,x-systemd.growfs ")
+			if test.grows == "" {
+				if len(resized) > 0 || mounted || strings.Contains(out, "grows") {
+					t.Errorf("the disk grows (%q, %v): %s", resized, mounted, out)
+				}
+				return
+			}
+			if string(resized) != "resize -q -f qcow2 ./web.qcow2 8192M\n" || !mounted || !strings.Contains(out, "grows from "+test.grows+" to 8192 MiB") {
+				t.Errorf("the disk does not grow (%q, %v): %s", resized, mounted, out)
 			}
 		})
 	}

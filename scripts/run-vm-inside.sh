@@ -163,6 +163,7 @@ start() {
 	esac
 	[ -e "$image" ] || make_disk
 	lock_disk
+	grow_disk
 	share_store
 	devices=
 	shared_directories share_directory
@@ -200,6 +201,23 @@ lock_disk() {
 	(: <>"$image") 2>/dev/null || fail "disk image $image cannot be opened for writing"
 	exec 9<>"$image"
 	/usr/bin/flock -n 9 || fail "disk image $image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE"
+}
+
+# grow_disk: a disk that is smaller than the configuration's becomes as large. Its file system grows in the guest, by
+# systemd, which mounts it once more for that. The file system itself says how large it is, so it doesn't matter when that
+# was interrupted. What it can't say is left to QEMU and the guest.
+grow_disk() {
+	grow='' superblock=/nbuild/run/superblock
+	/usr/bin/qemu-img dd -f qcow2 -O raw if="$image" of=$superblock bs=2048 count=1 2>/dev/null || return 0
+	# The words 2, 7 and 15 have the count of blocks, the logarithm of their size in KiB, and ext4's number in a half.
+	# shellcheck disable=SC2046 # They are words.
+	set -- $($busybox od -v -A n -t u4 -j 1024 -N 64 $superblock)
+	[ $# = 16 ] && [ $((${15} & 0xffff)) = $((0xef53)) ] || return 0
+	size=$((($2 << $7) / 1024)) declared=@disk@
+	[ $size -lt $declared ] || return 0
+	say "disk image $image grows from $size to $declared MiB"
+	/usr/bin/qemu-img resize -q -f qcow2 "$image" ${declared}M || say "disk image $image stays as it is"
+	grow='systemd.mount-extra=/dev/disk/by-id/virtio-nbuild:/run/nbuild-disk:ext4:noatime,x-systemd.growfs'
 }
 
 # The whole process tree is a sandbox already, and the store doesn't change: the guest may keep what it has read.
@@ -273,8 +291,8 @@ choose_memory() {
 
 # choose_display: the guest has its graphics card also when nobody can see it, so that it is the same machine.
 choose_display() {
-	display=none cards=
-	[ @graphics@ = true ] || return 0
+	display=none cards='' graphics=@graphics@
+	[ $graphics = true ] || return 0
 	cards='-device virtio-vga -device virtio-tablet-pci'
 	if [ -n "${DISPLAY-}${WAYLAND_DISPLAY-}" ]; then
 		display=sdl
@@ -319,7 +337,7 @@ choose_parameters() {
 	parameters=@params@
 	parameters="$parameters nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild $(speed_parameters)"
 	more=@machine_params@
-	parameters="$parameters $more ${QEMU_KERNEL_PARAMS-}"
+	parameters="$parameters $grow $more ${QEMU_KERNEL_PARAMS-}"
 	length=$(printf %s "$parameters" | $busybox wc -c)
 	[ "$length" -le 2047 ] || fail "the kernel's parameters have $length bytes, and 2047 is the most: $parameters"
 }
