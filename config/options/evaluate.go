@@ -71,9 +71,8 @@ type reader struct {
 type source struct {
 	index       int
 	module      *Module
-	function    starlark.Callable // nil when the definitions are fixed
-	definitions []definition      // sorted by option
-	faults      []fault.Item      // of definitions that are not of an option
+	definitions []definition // sorted by option
+	faults      []fault.Item // of definitions that are not of an option
 	warnings    []fault.Item
 	failed      bool         // the function did
 	failures    []fault.Item // of the function, but for those that are consequences of an option's fault
@@ -115,7 +114,7 @@ func (ev *evaluation) declare(modules []Module) {
 	ev.broken = d.faults
 }
 
-// begin makes the values of the round 0, and takes the definitions that are fixed.
+// begin makes the values of round 0: those of the defaults.
 func (ev *evaluation) begin() {
 	m := &ev.merger
 	for i, o := range ev.tree.options {
