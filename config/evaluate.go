@@ -17,6 +17,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"nbuild/config/fault"
+	"nbuild/config/options"
 	"nbuild/derivations"
 	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
@@ -332,6 +333,11 @@ func (ev *evaluator) evalItem(err *starlark.EvalError) Item {
 	}
 	if text, ok := strings.CutPrefix(it.What, cancelled); ok {
 		it.What, it.Hint = text, ""
+	}
+	var missing *options.UndefinedError
+	if errors.As(err, &missing) && missing.Inside.Line > 0 && strings.HasPrefix(it.Position.File, builtinPrefix) {
+		// Where a module of nbuild reads what a project left out helps nobody.
+		return Item{Position: missing.Inside, What: "option " + missing.Name + " is not defined here", Hint: "define it: it has no default"}
 	}
 	return it
 }

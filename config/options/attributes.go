@@ -52,7 +52,7 @@ func (a *attributes) Attr(label string) (starlark.Value, error) {
 	}
 	v := a.child(child)
 	if v == nil {
-		return nil, undefined(under(a.name, child.name))
+		return nil, &UndefinedError{Name: under(a.name, child.name), Inside: a.at}
 	}
 	return v, nil
 }
@@ -152,7 +152,13 @@ func noOption(group *node, labels []string, prefix string) error {
 	return errors.New(it.String())
 }
 
-// undefined is the error of a read of an option that has no value.
-func undefined(name string) error {
-	return fmt.Errorf("option %s is read here, but nothing defines it; define it in one of the modules", name)
+// An UndefinedError is the error of a read of an option that has no value.
+type UndefinedError struct {
+	Name   string
+	Inside fault.Position // where the submodule's value is defined that the option is missing in; zero for other options
+}
+
+// Error says what is wrong at the place of the reader.
+func (e *UndefinedError) Error() string {
+	return fmt.Sprintf("option %s is read here, but nothing defines it; define it in one of the modules", e.Name)
 }

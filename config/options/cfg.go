@@ -91,5 +91,5 @@ func (ev *evaluation) read(n *node) (starlark.Value, error) {
 		ev.misled = true
 		return nil, fmt.Errorf("option %s is defined wrongly", n.name)
 	}
-	return nil, undefined(n.name)
+	return nil, &UndefinedError{Name: n.name}
 }
