@@ -13,9 +13,10 @@ import (
 	"sync/atomic"
 )
 
-// Unpack makes trees of archives, in-process. Slot "src" is the archive, the first argument its kind, "deb" or "tar".
+// Unpack makes trees of archives, in-process. Slot "src" is the archive, the first argument its kind, "deb", "tar" or
+// "zip".
 //
-// Variables: "strip" is how many leading parts of the names a tar loses; "max_size" and "max_entries" bound what comes
+// Variables: "strip" is how many leading parts of the names a tar or zip loses; "max_size" and "max_entries" bound what comes
 // out. Outputs: "out" is the tree. With "deb", "control" has the control files as shipped plus "list", dpkg's list of
 // the entries, and "conffiles.md5", a line for each configuration file as dpkg's status has it: path and MD5. "owners", if the action has it,
 // is the manifest of the owners and modes that the store doesn't keep (package owners).
@@ -37,8 +38,11 @@ const readSize = 128 << 10
 // Build implements Builder.
 func (u *Unpack) Build(ctx context.Context, r *Request) error {
 	args := r.Action.Args()
-	if len(args) != 1 || args[0] != "deb" && args[0] != "tar" {
-		return r.Failf("unpack: want 1 argument, \"deb\" or \"tar\", got %q", args)
+	unpackers := map[string]func(*unpacking, context.Context) error{
+		"deb": (*unpacking).deb, "tar": (*unpacking).tar, "zip": (*unpacking).zip,
+	}
+	if len(args) != 1 || unpackers[args[0]] == nil {
+		return r.Failf("unpack: want 1 argument, \"deb\", \"tar\" or \"zip\", got %q", args)
 	}
 	job := &unpacking{Unpack: u, r: r}
 	var err error
@@ -53,11 +57,7 @@ func (u *Unpack) Build(ctx context.Context, r *Request) error {
 		return err
 	}
 	defer job.src.Close()
-	if args[0] == "deb" {
-		err = job.deb(ctx)
-	} else {
-		err = job.tar(ctx)
-	}
+	err = unpackers[args[0]](job, ctx)
 	var refused *refusal
 	if errors.As(err, &refused) {
 		return r.Failf("unpack %s: %s", r.Inputs["src"].Path.Name(), refused.reason)

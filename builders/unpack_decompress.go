@@ -35,6 +35,9 @@ func methodOfSuffix(suffix string) (method, bool) {
 // sniffSize is how many leading bytes methodOf wants to see.
 const sniffSize = 8
 
+// zipMagic is what most zip archives begin with.
+const zipMagic = "PK\x03\x04"
+
 // methodOf returns the method that the leading bytes of an archive tell. Ways that nbuild doesn't know are refused by
 // name; what is no magic number at all is plain.
 func methodOf(head []byte) (method, error) {
@@ -53,10 +56,13 @@ func methodOf(head []byte) (method, error) {
 		{magic: "\x89LZO", other: "lzop"},
 		{magic: "7z\xbc\xaf\x27\x1c", other: "7-Zip"},
 		{magic: "LZIP", other: "lzip"},
-		{magic: "PK\x03\x04", other: "zip"},
+		{magic: zipMagic, other: "zip"},
 	} {
 		if !bytes.HasPrefix(head, []byte(known.magic)) {
 			continue
+		}
+		if known.magic == zipMagic {
+			return plain, refusef("a zip archive where a tar should be: it is unpacked as format \"zip\"")
 		}
 		if known.other != "" {
 			return plain, refusef("unknown compression %q: gzip, bzip2, xz and zstd are known", known.other)

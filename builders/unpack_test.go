@@ -225,7 +225,7 @@ func TestUnpackTar(t *testing.T) {
 	}
 }
 
-func readTestdata(t *testing.T, name string) []byte {
+func readTestdata(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
@@ -397,7 +397,8 @@ func TestUnpackBomb(t *testing.T) {
 }
 
 func TestUnpackRefuses(t *testing.T) {
-	wantFailure(t, &Unpack{}, unpackRequest(t, "zip", nil, nil), `want 1 argument, "deb" or "tar"`)
+	wantFailure(t, &Unpack{}, unpackRequest(t, "rpm", nil, nil), `want 1 argument, "deb", "tar" or "zip"`)
+	wantFailure(t, &Unpack{}, unpackRequest(t, "tar", []byte("PK\x03\x04xxxx"), nil), `a zip archive where a tar should be`)
 	wantFailure(t, &Unpack{}, unpackRequest(t, "tar", []byte("LZIP\x01xxxx"), nil), `unknown compression "lzip"`)
 	wantFailure(t, &Unpack{}, unpackRequest(t, "tar", bytes.Repeat([]byte("text "), 500), nil), "not a tar archive")
 	r := testRequest(t, derivations.Spec{Builder: "unpack", Args: []string{"tar"}}, map[string]string{"src": t.TempDir()})

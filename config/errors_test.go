@@ -76,7 +76,7 @@ func TestErrors(t *testing.T) {
 		{"url host", `a = fetch("https:///a", digest = ` + d64 + `)`, `nbuild.star:1:11: the URL "https:///a" has no host or no path`},
 		{"url unbuilt", `a = fetch("https://h/" + text_file("a", ""), digest = ` + d64 + `)`, `nbuild.star:1:11: url of fetch holds the path of something that is not built yet`},
 
-		{"unpack format", `a = unpack(source("src"), format = "zip")`, `nbuild.star:1:27: there is no format "zip"; it is "tar" or "deb"`},
+		{"unpack format", `a = unpack(source("src"), format = "rar")`, `nbuild.star:1:27: there is no format "rar"; it is "tar", "zip" or "deb"`},
 		{"unpack strip", `a = unpack(source("src"), strip = -1)`, `nbuild.star:1:27: strip of unpack: want a number from 0 on, got -1`},
 		{"unpack source", `a = unpack("src")`, `nbuild.star:1:12: src of unpack: want a derivation or a source, got the string "src"; a file of the project is source("its path")`},
 		{"tree paths", `a = tree("a", files = {"/x": "", "b/../c": ""}, links = {"": ""})`, strings.Join([]string{

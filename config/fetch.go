@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -98,14 +99,17 @@ func (ev *evaluator) unpackFunction(c *call) (starlark.Value, error) {
 		}
 	}
 	format := c.plainText("format")
-	switch {
-	case format == "deb" || format == "" && strings.HasSuffix(file, ".deb"):
-		spec.Args, spec.Outputs = []string{"deb"}, []string{"out", "control", "owners"}
-	case format == "tar" || format == "":
-		spec.Args = []string{"tar"}
-	default:
-		c.fault(part{argument: "format"}, fmt.Sprintf("there is no format %q", format), `it is "tar" or "deb"`)
+	if format == "" {
+		format = cmp.Or(archiveFormat(file), "tar")
 	}
+	switch format {
+	case "deb":
+		spec.Outputs = []string{"out", "control", "owners"}
+	case "tar", "zip":
+	default:
+		c.fault(part{argument: "format"}, fmt.Sprintf("there is no format %q", format), `it is "tar", "zip" or "deb"`)
+	}
+	spec.Args = []string{format}
 	if strip := c.natural("strip"); strip > 0 {
 		spec.Env["strip"] = strconv.Itoa(strip)
 	}
@@ -120,14 +124,34 @@ func inputName(in derivations.Input) string {
 	return in.Source.Name()
 }
 
-// archiveName returns the name of an archive's file without what says that it is an archive.
-func archiveName(file string) string {
-	for _, suffix := range []string{".gz", ".xz", ".zst", ".bz2", ".tar", ".tgz", ".txz", ".tbz2", ".deb"} {
-		if base, ok := strings.CutSuffix(file, suffix); ok && base != "" {
-			file = base
+// archiveSuffixes returns what the names of archives end with, and the format that it says.
+func archiveSuffixes() [][2]string {
+	return [][2]string{
+		{".tar", "tar"}, {".tar.gz", "tar"}, {".tar.bz2", "tar"}, {".tar.xz", "tar"}, {".tar.zst", "tar"},
+		{".tgz", "tar"}, {".tbz2", "tar"}, {".tbz", "tar"}, {".txz", "tar"}, {".tzst", "tar"},
+		{".deb", "deb"}, {".zip", "zip"},
+	}
+}
+
+// archiveFormat returns the format that a file's name says, or "" when it is no archive by its name.
+func archiveFormat(file string) string {
+	for _, suffix := range archiveSuffixes() {
+		if base, ok := strings.CutSuffix(file, suffix[0]); ok && base != "" {
+			return suffix[1]
 		}
 	}
-	return file
+	return ""
+}
+
+// archiveName returns the name of an archive's file without what says that it is an archive.
+func archiveName(file string) string {
+	shortest := file
+	for _, suffix := range append(archiveSuffixes(), [][2]string{{".gz"}, {".xz"}, {".zst"}, {".bz2"}}...) {
+		if base, ok := strings.CutSuffix(file, suffix[0]); ok && base != "" && len(base) < len(shortest) {
+			shortest = base
+		}
+	}
+	return shortest
 }
 
 // natural returns an int argument that is not negative and fits 31 bits, or 0 when it is left out.

@@ -29,6 +29,7 @@ run = text_file("run", "#!/bin/sh\nexec %s/bin/hello\n" % hello, executable = Tr
 link = symlink("hello-link", hello + "/bin/hello")
 archive = fetch("https://example.org/x/hello-1.0.tar.gz", digest = "sha256:" + "0123456789abcdef" * 4)
 unpacked = unpack(archive, strip = 1)
+zipped = unpack(archive, format = "zip")
 package = unpack(fetch("https://example.org/hello_1_amd64.deb", "blake3:" + "0" * 64))
 site = tree(
     "site",
@@ -60,6 +61,7 @@ func TestFunctions(t *testing.T) {
 		{"link", []string{`builder "symlink"`, `arg "{hello}/bin/hello"`}},
 		{"archive", []string{`name "hello-1.0.tar.gz"`, `builder "fetch"`, `arg "https://example.org/x/hello-1.0.tar.gz"`, `fixed "sha256" "` + strings.Repeat("0123456789abcdef", 4) + `"`}},
 		{"unpacked", []string{`name "hello-1.0"`, `builder "unpack"`, `arg "tar"`, `env "strip" "1"`, `input "src" "derivation"`}},
+		{"zipped", []string{`name "hello-1.0"`, `builder "unpack"`, `arg "zip"`}},
 		{"package", []string{`name "hello_1_amd64"`, `arg "deb"`, `output "control"`, `output "owners"`}},
 		{"site", []string{`builder "tree"`, `arg "input1"`, `arg "input2"`, `arg "input3=index.html"`, `file "about.html" "about"`, `env "link:bin/hello" "{hello}/bin/hello"`, `env "executable" "bin/x"`}},
 		{"config_file", []string{`arg "{\"hello\":\"{hello}\",\"list\":[1,null,{\"a\":\"b\"}]}"`}},

@@ -19,17 +19,23 @@ func TestStoreName(t *testing.T) {
 }
 
 func TestArchiveName(t *testing.T) {
-	tests := []struct{ file, want string }{
-		{"hello-1.0.tar.gz", "hello-1.0"},
-		{"hello-1.0.tar.zst", "hello-1.0"},
-		{"hello.tgz", "hello"},
-		{"hello_1_amd64.deb", "hello_1_amd64"},
-		{".tar", ".tar"},
-		{"hello", "hello"},
+	tests := []struct{ file, want, format string }{
+		{"hello-1.0.tar.gz", "hello-1.0", "tar"},
+		{"hello-1.0.tar.zst", "hello-1.0", "tar"},
+		{"hello-1.0.tar", "hello-1.0", "tar"},
+		{"hello.tgz", "hello", "tar"},
+		{"hello.zip", "hello", "zip"},
+		{"hello_1_amd64.deb", "hello_1_amd64", "deb"},
+		{"hello.gz", "hello", ""},
+		{".tar", ".tar", ""},
+		{"hello", "hello", ""},
 	}
 	for _, test := range tests {
 		if got := archiveName(test.file); got != test.want {
 			t.Errorf("archiveName(%q) = %q, want %q", test.file, got, test.want)
+		}
+		if got := archiveFormat(test.file); got != test.format {
+			t.Errorf("archiveFormat(%q) = %q, want %q", test.file, got, test.format)
 		}
 	}
 }
