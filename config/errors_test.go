@@ -135,20 +135,28 @@ func TestErrors(t *testing.T) {
 			`nbuild.star:7:5: unit "x": want a name with its kind, as in "x.service"`,
 			`nbuild.star:8:5: kernel parameter "a b": want one word without quotes`,
 		}, "\n")},
-		{"secret in a file", `a = system("a", modules = [{"environment.etc": {"key": {"text": "key=%s\n" % secret("/run/keys/a")}}}])`,
-			`nbuild.star:1:29: the secret /run/keys/a would be written into the file /etc/key, which everybody can read in the store; let the program read it at run time: its path is .path, or use the credentials of a systemd service`},
-		{"secret in a derivation", `a = text_file("a", "key=%s" % secret("/run/keys/a"))`,
-			`nbuild.star:1:5: the secret /run/keys/a would be written into a, which everybody can read in the store; let the program read it at run time: its path is .path, or use the credentials of a systemd service`},
+		{
+			"secret in a file", `a = system("a", modules = [{"environment.etc": {"key": {"text": "key=%s\n" % secret("/run/keys/a")}}}])`,
+			`nbuild.star:1:29: the secret /run/keys/a would be written into the file /etc/key, which everybody can read in the store; let the program read it at run time: its path is .path, or use the credentials of a systemd service`,
+		},
+		{
+			"secret in a derivation", `a = text_file("a", "key=%s" % secret("/run/keys/a"))`,
+			`nbuild.star:1:5: the secret /run/keys/a would be written into a, which everybody can read in the store; let the program read it at run time: its path is .path, or use the credentials of a systemd service`,
+		},
 		{"modules", "x = source('src')\na = system('a', modules = [1, 'none.star', x, '../a.star'])", strings.Join([]string{
 			`nbuild.star:2:28: want a module: the name of a .star file, a dictionary or a function, got 1`,
 			`nbuild.star:2:31: read none.star: no such file or directory`,
 			`nbuild.star:2:44: a module is the name of a .star file, a dictionary or a function, not a source; evaluation can't wait for what is built; write its path in the project`,
 			`nbuild.star:2:47: load "../a.star": not a plain path below the project's folder; write it without "..", "." and a leading "/"`,
 		}, "\n")},
-		{"system in a module", "a = system('a', modules = [lambda cfg: {'environment.packages': [system('b').name]}])",
-			"nbuild.star:1:66: a module can't declare a system; call system() in nbuild.star, or in a file that it loads"},
-		{"whole module", "a = system('a', modules = [{'config': {}, 'environment.packages': []}])",
-			`nbuild.star:1:43: a module with options, imports or config has nothing beside them, but there is "environment.packages"; put definitions into config`},
+		{
+			"system in a module", "a = system('a', modules = [lambda cfg: {'environment.packages': [system('b').name]}])",
+			"nbuild.star:1:66: a module can't declare a system; call system() in nbuild.star, or in a file that it loads",
+		},
+		{
+			"whole module", "a = system('a', modules = [{'config': {}, 'environment.packages': []}])",
+			`nbuild.star:1:43: a module with options, imports or config has nothing beside them, but there is "environment.packages"; put definitions into config`,
+		},
 
 		{"independent faults", "a = derivation('a')\nb = source('nowhere')\nc = derivation('c', script = '%s' % a, inputs = {'b': b}, tools = a)\nd = text_file('d')\n", strings.Join([]string{
 			`nbuild.star:1:5: derivation needs the argument script or args`,

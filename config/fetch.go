@@ -127,9 +127,18 @@ func inputName(in derivations.Input) string {
 // archiveSuffixes returns what the names of archives end with, and the format that it says.
 func archiveSuffixes() [][2]string {
 	return [][2]string{
-		{".tar", "tar"}, {".tar.gz", "tar"}, {".tar.bz2", "tar"}, {".tar.xz", "tar"}, {".tar.zst", "tar"},
-		{".tgz", "tar"}, {".tbz2", "tar"}, {".tbz", "tar"}, {".txz", "tar"}, {".tzst", "tar"},
-		{".deb", "deb"}, {".zip", "zip"},
+		{".tar", "tar"},
+		{".tar.gz", "tar"},
+		{".tar.bz2", "tar"},
+		{".tar.xz", "tar"},
+		{".tar.zst", "tar"},
+		{".tgz", "tar"},
+		{".tbz2", "tar"},
+		{".tbz", "tar"},
+		{".txz", "tar"},
+		{".tzst", "tar"},
+		{".deb", "deb"},
+		{".zip", "zip"},
 	}
 }
 

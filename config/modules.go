@@ -70,8 +70,10 @@ func (l *moduleList) add(v starlark.Value, at Position) {
 			l.modules = append(l.modules, options.Module{Name: at.String(), Position: at, Config: v})
 		}
 	case input:
-		l.ev.report(Item{Position: at, What: fmt.Sprintf("a module is the name of a .star file, a dictionary or a function, not %s", describe(v)),
-			Hint: "evaluation can't wait for what is built; write its path in the project"})
+		l.ev.report(Item{
+			Position: at, What: fmt.Sprintf("a module is the name of a .star file, a dictionary or a function, not %s", describe(v)),
+			Hint: "evaluation can't wait for what is built; write its path in the project",
+		})
 	default:
 		l.ev.report(Item{Position: at, What: fmt.Sprintf("want a module: the name of a .star file, a dictionary or a function, got %s", describe(v))})
 	}

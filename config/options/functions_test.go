@@ -77,8 +77,10 @@ func TestValues(t *testing.T) {
 		{`type(secret("/run/a")), type(force(1)), type(types.int), type(option(types.int))`, `("secret", "property", "type", "option")`},
 		{`str(option(types.list_of(types.int)))`, `"option(list of ints)"`},
 		{`force([1]) == force([1]), force(1) == default(1), when(True, 1) == when(False, 1), merge(1, 2) != merge(1, 2)`, "(True, False, False, False)"},
-		{`str(merge(force(1), default(2), override(7, 3), before(4), after(5), when(False, 6)))`,
-			`"merge(force(1), default(2), override(7, 3), before(4), after(5), when(False, 6))"`},
+		{
+			`str(merge(force(1), default(2), override(7, 3), before(4), after(5), when(False, 6)))`,
+			`"merge(force(1), default(2), override(7, 3), before(4), after(5), when(False, 6))"`,
+		},
 	}
 	for _, test := range tests {
 		v, err := eval(test.expr)
