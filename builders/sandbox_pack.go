@@ -3,14 +3,11 @@ package builders
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"nbuild/internal/fsx"
 	"nbuild/internal/registration"
 	"nbuild/internal/storepath"
 )
@@ -55,31 +52,12 @@ func (run *sandboxRun) checkRoom(packed []registration.Entry) error {
 		size += e.Size
 	}
 	need := size / 100 * int64(run.packs)
-	var stat unix.Statfs_t
-	if err := unix.Statfs(run.Scratch, &stat); err != nil {
-		return fmt.Errorf("look for room: %w", &os.PathError{Op: "statfs", Path: run.Scratch, Err: err})
+	free, mount, err := fsx.FreeSpace(run.Scratch)
+	if err != nil {
+		return fmt.Errorf("look for room: %w", err)
 	}
-	if free := int64(stat.Bavail) * stat.Bsize; free < need {
-		return fmt.Errorf("it needs about %d MiB on %s, where %d MiB are free: %w", need>>20, mountPoint(run.Scratch), free>>20, syscall.ENOSPC)
+	if free < need {
+		return fmt.Errorf("it needs about %d MiB on %s, where %d MiB are free: %w", need>>20, mount, free>>20, syscall.ENOSPC)
 	}
 	return nil
-}
-
-// mountPoint returns the folder at which the file system that holds file is mounted, as well as the devices tell.
-func mountPoint(file string) string {
-	device, ok := deviceOf(file)
-	for file != "/" && ok {
-		parent := filepath.Dir(file)
-		if d, ok := deviceOf(parent); !ok || d != device {
-			break
-		}
-		file = parent
-	}
-	return file
-}
-
-func deviceOf(file string) (uint64, bool) {
-	var stat unix.Stat_t
-	err := unix.Stat(file, &stat)
-	return stat.Dev, err == nil
 }

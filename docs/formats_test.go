@@ -17,6 +17,7 @@ import (
 	"nbuild/derivations"
 	"nbuild/internal/digest"
 	"nbuild/internal/owners"
+	"nbuild/internal/registration"
 	"nbuild/internal/storepath"
 	"nbuild/internal/tree"
 )
@@ -95,6 +96,8 @@ func vectors(t *testing.T) map[string]string {
 		"trees":  treeVectors(),
 		"owners": string(ownersVector()),
 		"lock":   lockVector(t),
+
+		"registration": registrationVector(greetingPath, pathOf(helloText, "hello")),
 
 		"evaluation record": string(recordVector(greeting).Bytes()),
 	}
@@ -181,6 +184,18 @@ func ownersVector() []byte {
 		{Kind: 'f', Mode: 0o4755, Path: "/usr/bin/sudo"},
 		{Kind: 'l', Mode: 0o777, UID: 1000, GID: 1000, Path: "/home/a link"},
 	})
+}
+
+// registrationVector is that of the two objects whose paths are vectors too.
+func registrationVector(greeting, hello storepath.Path) string {
+	file := func(content string) digest.Digest {
+		return tree.Digest(&tree.Node{Kind: tree.File, Digest: digest.Sum([]byte(content)), Size: int64(len(content))})
+	}
+	content := string(hello) + "\n" + string(greeting) + "\n"
+	return string(registration.Format([]registration.Entry{
+		{Path: hello, Digest: file(content), Size: int64(len(content)), References: []storepath.Path{greeting}},
+		{Path: greeting, Digest: file("hello\n"), Size: 6},
+	}))
 }
 
 // lockVector is what nbuild writes after it has read the lock of formats.md: the same, if the document is right.

@@ -29,7 +29,7 @@ func commands() []command {
 	return []command{
 		vmCommand(), systemCommand(), squashfsCommand(), buildCommand(), fetchCommand(),
 		initCommand(), checkCommand(), evalCommand(), optionsCommand(), formatCommand(), lockCommand(), logCommand(),
-		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeRebuildCommand(),
+		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeImportCommand(), storeRebuildCommand(),
 		versionCommand(), helpCommand(),
 	}
 }
@@ -155,7 +155,7 @@ func findCommand(args []string) (command, []string, error) {
 		}
 	}
 	if after[0] == "store" {
-		return command{}, nil, usagef("nbuild store verify, ls, path-info, closure or rebuild-index", "store: which command?")
+		return command{}, nil, usagef("nbuild store verify, ls, path-info, closure, import or rebuild-index", "store: which command?")
 	}
 	return buildCommand(), args, nil
 }

@@ -34,9 +34,14 @@ func TestMain(m *testing.M) {
 //	fault PART KIND [TIMES]        the mirror answers wrong where the path contains PART; see scriptFault
 //	requests                       print the paths that were asked for since the last time
 //	await PART                     wait until a path that contains PART was asked for
+//	$IMAGES                        a folder with images that squashfs() made of small objects, without compression
 //	exec code CODE COMMAND...      run it, also in the background; it must end with this exit code
 //	exec confined [FLAGS] COMMAND  run it where the disk is small or something is forbidden; see confinedMain
 func TestScripts(t *testing.T) {
+	images, err := filepath.Abs("testdata/images")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -54,6 +59,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // With the race detector each process would end a second late.
 			env.Setenv("NBUILD_STORE", env.WorkDir+"/store")
+			env.Setenv("IMAGES", images)
 			env.Setenv("NBUILD_DEBIAN_MIRROR", "file://"+env.WorkDir+"/no-mirror")
 			env.Setenv("NBUILD_DEBIAN_KEYRING", env.WorkDir+"/no-keyring")
 			env.Values[mirrorKey{}] = &scriptedMirror{}

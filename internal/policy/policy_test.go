@@ -25,6 +25,10 @@ var imports = map[string]Allowance{
 	"internal/buildid":      {Own: []string{"internal/digest"}},
 	"internal/fsx":          {Modules: []string{"golang.org/x/sys"}},
 	"internal/lock":         {Modules: []string{"golang.org/x/sys"}},
+	"internal/squashfs": {
+		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync"},
+		Without: []string{"net/http", "os/exec"},
+	},
 	"internal/tree": {
 		Own:     []string{"internal/digest"},
 		Modules: []string{"golang.org/x/sync", "golang.org/x/sys"},
@@ -71,14 +75,14 @@ var imports = map[string]Allowance{
 		Without: impure,
 	},
 	"cmd/nbuild": {
-		Own:     []string{"builders", "config", "config/layout", "config/options", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/storepath", "store"},
+		Own:     []string{"builders", "config", "config/layout", "config/options", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/registration", "internal/squashfs", "internal/storepath", "store"},
 		Modules: []string{"github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
 		Tests:   []string{"internal/testarchive"},
 	},
 
 	"bench": {Own: []string{"internal/fsx", "internal/testproject"}, Modules: []string{"golang.org/x/sys"}},
 	"docs": {Tests: []string{
-		"config", "config/options", "debian", "derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/storepath", "internal/tree", "store",
+		"config", "config/options", "debian", "derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/registration", "internal/storepath", "internal/tree", "store",
 	}},
 	"e2e":             {Modules: []string{"github.com/klauspost/compress", "golang.org/x/crypto"}, Tests: []string{"debian", "internal/fsx", "internal/storepath", "internal/testarchive"}},
 	"internal/policy": {},
