@@ -43,9 +43,8 @@ func (w *written) wrapChildren(n syntax.Node) {
 			w.replaceAll(n.Args)
 		}
 	case *syntax.Comprehension:
-		if body, ok := n.Body.(syntax.Expr); ok && !n.Curly {
-			w.replace(&body)
-			n.Body = body
+		if !n.Curly { // Else the body is an entry.
+			w.replace(&n.Body)
 		}
 	case *syntax.CondExpr:
 		w.replace(&n.Cond, &n.True, &n.False)

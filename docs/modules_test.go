@@ -51,7 +51,7 @@ func TestModuleExamples(t *testing.T) {
 var typeRow = regexp.MustCompile("(?m)^\\| (`types\\..*?) \\|")
 
 // typeName is a type in such a row.
-var typeName = regexp.MustCompile("types\\.(\\w+)")
+var typeName = regexp.MustCompile(`types\.(\w+)`)
 
 // The table of types has just the types that there are.
 func TestModulesNamesTypes(t *testing.T) {
