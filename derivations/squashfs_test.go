@@ -57,7 +57,7 @@ func TestSquashfsOptions(t *testing.T) {
 	}{
 		{"default", nil, "-comp zstd -Xcompression-level 1 -b 131072", "45", ""},
 		{"dev", func(s *SquashfsSpec) { s.Profile = "dev" }, "-comp zstd -Xcompression-level 1 -b 131072", "45", ""},
-		{"release", func(s *SquashfsSpec) { s.Profile = "release" }, "-comp zstd -Xcompression-level 3 -b 1048576", "45", ""},
+		{"release", func(s *SquashfsSpec) { s.Profile = "release" }, "-comp zstd -Xcompression-level 6 -b 1048576", "45", ""},
 		{"release, but for the level", func(s *SquashfsSpec) { s.Profile, s.Level = "release", 22 }, "-comp zstd -Xcompression-level 22 -b 1048576", "45", ""},
 		{"block size", func(s *SquashfsSpec) { s.BlockSize = 4 }, "-comp zstd -Xcompression-level 1 -b 4096", "45", ""},
 		{"lz4", func(s *SquashfsSpec) { s.Compression = "lz4" }, "-comp lz4 -b 131072", "60", ""},
