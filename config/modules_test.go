@@ -159,7 +159,7 @@ func indented(head, text string) string {
 	return b.String()
 }
 
-// scripts returns the texts that systems' units run, and the builds of modules.
+// scripts returns the texts that systems' units run, and those that builds check which have the same name.
 func scripts(t *testing.T, r *config.Result) []string {
 	t.Helper()
 	var entries []string
@@ -167,7 +167,7 @@ func scripts(t *testing.T, r *config.Result) []string {
 	for _, name := range []string{"web", "web.vm"} {
 		for _, in := range target(t, r, name).Derivation.Inputs() {
 			drv := in.Derivation
-			if drv == nil || drv.Builder() != "text" || seen[drv] {
+			if drv == nil || seen[drv] {
 				continue
 			}
 			seen[drv] = true
@@ -175,7 +175,13 @@ func scripts(t *testing.T, r *config.Result) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			entries = append(entries, storeObject.ReplaceAllString(indented("text "+drv.Name(), action.Args()[0]), "$1/"))
+			text := action.Files()[drv.Name()]
+			if drv.Builder() == "text" {
+				text = action.Args()[0]
+			}
+			if text != "" {
+				entries = append(entries, storeObject.ReplaceAllString(indented("text "+drv.Name(), text), "$1/"))
+			}
 		}
 	}
 	slices.Sort(entries)
