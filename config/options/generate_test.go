@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// maxMerges keeps the faults of one option below the hundred that are told.
+const maxMerges = 16
+
 // A generator makes models of a row of bytes: what a test draws by chance and a fuzzer changes. When there are no more,
 // every choice is the first one, which is the simplest.
 type generator struct {
@@ -14,6 +17,7 @@ type generator struct {
 	options []*modelOption
 	count   int // of the names and numbers made up so far
 	copies  int // of values that are put together with others
+	merges  int
 	wraps   int // how many functions stand around what is made now; Starlark's parser takes a few hundred
 }
 
@@ -202,6 +206,9 @@ func (g *generator) wrap(value func() expr) expr {
 		return &wrapExpr{name: "when", condition: !g.chance(2), arguments: []expr{g.wrap(value)}}
 	case 11:
 		merged := &wrapExpr{name: "merge"}
+		if g.merges++; g.merges > maxMerges {
+			return value()
+		}
 		for range 1 + g.pick(3) {
 			merged.arguments = append(merged.arguments, g.wrap(value))
 		}

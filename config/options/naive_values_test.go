@@ -2,11 +2,15 @@ package options_test
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
 	"nbuild/config/fault"
 )
+
+// packageName is a package's name as Debian has it, and perhaps a version.
+var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=\S+)?$`)
 
 // scalar returns a value as a type of single values has it, and whether it takes it.
 func scalar(t *modelType, v any) (any, bool) {
@@ -45,8 +49,8 @@ func scalar(t *modelType, v any) (any, bool) {
 		if o, ok := v.(storedValue); ok {
 			return v, o.kind == "derivation"
 		}
-		_, ok := v.(string)
-		return v, ok
+		s, ok := v.(string)
+		return v, ok && packageName.MatchString(s)
 	case "secret":
 		_, ok := v.(secretValue)
 		return v, ok
