@@ -40,6 +40,7 @@ func (ev *evaluator) functions() starlark.StringDict {
 	add("debian", 1, "suite mirror keyring recommends", ev.debianFunction)
 	add("system", 1, "name modules suite check_configuration", ev.systemFunction)
 	add("squashfs", 1, "name contents without profile compression level block_size max_size", ev.squashfsFunction)
+	add("theme", 1, "name archive kind path", ev.themeFunction)
 	add("from_env", 2, "name default", ev.fromEnvFunction)
 	return globals
 }

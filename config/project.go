@@ -67,6 +67,7 @@ const (
 	KindSystem     Kind = "system"     // a whole system
 	KindVM         Kind = "vm"         // the runner of a system's virtual machine
 	KindSquashfs   Kind = "squashfs"   // an image of store objects
+	KindTheme      Kind = "theme"      // a boot theme
 )
 
 // A Target is something that can be built by its name.

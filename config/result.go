@@ -26,7 +26,7 @@ type System struct {
 }
 
 // Lookup returns the target called name. Besides the names in Targets these are understood: "web.system" is "web";
-// "hello.dev" is the output dev of hello; and "squashfs", "system" or "vm" is the one of the only system, when there
+// "hello.dev" is the output dev of hello; "theme" is the only theme, and "dark.theme" is dark; and "squashfs", "system" or "vm" is the one of the only system, when there
 // is only one.
 //
 // The error names what is alike, or what there is; it is of type *Error, with no position.
@@ -41,6 +41,9 @@ func (r *Result) Lookup(name string) (Target, error) {
 		if t, ok := r.target(base); ok {
 			return Target{}, fault.New(Item{What: fmt.Sprintf("the target %q has no %q", base, attribute), Hint: "it has " + t.attributes()})
 		}
+	}
+	if name == "theme" {
+		return r.onlyTheme()
 	}
 	if slices.Contains(systemAttributes(), name) {
 		return r.ofOnlySystem(name)
@@ -62,7 +65,7 @@ func (r *Result) attribute(base, attribute string) (Target, bool) {
 	switch {
 	case !ok:
 		return Target{}, false
-	case t.Kind == KindSystem && attribute == "system":
+	case t.Kind == KindSystem && attribute == "system", t.Kind == KindTheme && attribute == "theme":
 		return t, true
 	case t.Kind == KindDerivation && slices.Contains(t.Derivation.Outputs(), attribute):
 		t.Name, t.Output = base+"."+attribute, attribute

@@ -186,6 +186,7 @@ func (d *declaration) derivations(r *options.Result) *derivations.System {
 		Recommends: s.boolean("nbuild.recommends"),
 		Essential:  true,
 	}
+	s.checkThemes()
 	kernel := s.packageName("boot.kernel_package", s.text("boot.kernel_package"))
 	if len(d.ev.items) > before || !s.archive(&spec, request, kernel) {
 		return nil

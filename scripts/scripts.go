@@ -26,6 +26,10 @@ var (
 	runVMInside string
 	//go:embed squashfs.sh
 	squashfs string
+	//go:embed theme.sh
+	theme string
+	//go:embed grub-theme.awk
+	grubTheme string
 )
 
 // PackageRoot returns the script that runs packages' maintainer scripts.
@@ -51,6 +55,12 @@ func Units() string { return units }
 
 // Squashfs returns the script that packs store objects into an image.
 func Squashfs() string { return squashfs }
+
+// Theme returns the script that makes a boot theme of what an archive has.
+func Theme() string { return theme }
+
+// GrubTheme returns the awk program that finds what a theme of GRUB names.
+func GrubTheme() string { return grubTheme }
 
 // VM returns the script that puts a virtual machine's runner together.
 func VM() string { return vm }
