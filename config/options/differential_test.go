@@ -31,12 +31,14 @@ func randomChoices(seed uint64) []byte {
 
 // The evaluator and the naive one agree on the values, the definitions and the faults of random systems of modules.
 func TestEvaluateLikeNaive(t *testing.T) {
-	kinds := map[string]int{}
+	kinds, warnings := map[string]int{}, 0
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			for _, f := range compare(t, generate(randomChoices(seed))) {
+			state := compare(t, generate(randomChoices(seed)))
+			for _, f := range state.faults {
 				kinds[f.kind]++
 			}
+			warnings += len(state.warnings)
 		})
 	}
 	// A generator that never makes a fault of some kind would test nothing of it.
@@ -44,6 +46,9 @@ func TestEvaluateLikeNaive(t *testing.T) {
 		if kinds[kind.name] == 0 {
 			t.Errorf("no model had a fault of the kind %q", kind.name)
 		}
+	}
+	if warnings == 0 {
+		t.Error("no model had a warning")
 	}
 }
 
@@ -54,29 +59,32 @@ func FuzzEvaluate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, choices []byte) { compare(t, generate(choices)) })
 }
 
-// compare evaluates a model both ways and returns the faults it has.
-func compare(t *testing.T, m *model) []naiveFault {
+// compare evaluates a model both ways and returns what the naive one says.
+func compare(t *testing.T, m *model) naiveState {
 	t.Helper()
 	got := evaluateModel(t, m)
 	want := evaluateNaively(m)
-	if diff := cmp.Diff(want.faults, got.faults, allowUnexported, sameIfEmpty); diff != "" {
+	if diff := cmp.Diff(want.faults, got.faults, allowUnexported, asSet); diff != "" {
 		t.Errorf("faults (-naive +got):\n%s%s\n%s", diff, got.messages, m)
 	}
 	if len(want.faults)+len(got.faults) > 0 || t.Failed() {
-		return want.faults
+		return want
 	}
 	if diff := cmp.Diff(want.values, got.values, allowUnexported); diff != "" {
 		t.Errorf("values (-naive +got):\n%s\n%s", diff, m)
 	}
+	if diff := cmp.Diff(want.warnings, got.warnings, allowUnexported, asSet); diff != "" {
+		t.Errorf("warnings (-naive +got):\n%s\n%s", diff, m)
+	}
 	if diff := cmp.Diff(origins(want.definitions), got.definitions, allowUnexported); diff != "" {
 		t.Errorf("definitions (-naive +got):\n%s\n%s", diff, m)
 	}
-	return nil
+	return want
 }
 
 var allowUnexported = cmp.AllowUnexported(naiveFault{}, storedValue{}, secretValue{})
 
-var sameIfEmpty = cmp.Transformer("faults", func(faults []naiveFault) map[naiveFault]bool {
+var asSet = cmp.Transformer("faults", func(faults []naiveFault) map[naiveFault]bool {
 	set := map[naiveFault]bool{}
 	for _, f := range faults {
 		set[f] = true
@@ -97,6 +105,7 @@ func (m *model) String() string {
 type evaluated struct {
 	values      map[string]any
 	faults      []naiveFault
+	warnings    []naiveFault
 	messages    string
 	definitions map[string][]string
 }
@@ -105,7 +114,7 @@ type evaluated struct {
 func evaluateModel(t *testing.T, m *model) evaluated {
 	t.Helper()
 	in := &interpreter{dictionaries: map[*starlark.Dict]dictionaryPlaces{}}
-	r := options.Request{Interpreter: in}
+	r := options.Request{Interpreter: in, AllowUnknown: m.allowUnknown}
 	for _, mod := range m.modules {
 		text, places := mod.print()
 		r.Modules = append(r.Modules, in.module(t, mod.name, text, places))
@@ -122,6 +131,9 @@ func evaluateModel(t *testing.T, m *model) evaluated {
 	}
 	if result == nil {
 		return got
+	}
+	for _, it := range result.Warnings() {
+		got.warnings = append(got.warnings, classify(t, it))
 	}
 	for _, o := range result.Options() {
 		if o.Name == "assertions" || o.Name == "warnings" {

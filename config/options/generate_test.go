@@ -46,7 +46,7 @@ func (g *generator) fresh() int {
 func generate(choices []byte) *model {
 	g := &generator{choices: choices}
 	g.wrong = g.chance(2)
-	m := &model{}
+	m := &model{allowUnknown: g.chance(4)}
 	for i := range 1 + g.pick(5) {
 		m.modules = append(m.modules, &modelModule{name: fmt.Sprintf("m%d.star", i), nested: g.chance(2)})
 	}

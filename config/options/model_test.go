@@ -10,7 +10,8 @@ import (
 
 // A model is a system of modules as data, which the naive evaluator takes as it is and the real one as text.
 type model struct {
-	modules []*modelModule
+	modules      []*modelModule
+	allowUnknown bool
 }
 
 // A modelModule is one file. Its config function runs the statements and returns the result; without statements the

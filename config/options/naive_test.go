@@ -65,20 +65,22 @@ type naiveState struct {
 	faulty      map[string]bool         // the options that are wrong
 	faults      []naiveFault            // of modules; of all, when the evaluation is over
 	wrong       map[string][]naiveFault // of options
+	warnings    []naiveFault            // of names that are unknown but allowed
 	definitions map[string][]naiveDefinition
 }
 
 // naive evaluates one model.
 type naive struct {
-	options []*modelOption
-	broken  []*modelOption // of them: others are declared inside, and what is said about either may be meant for the other
+	options      []*modelOption
+	broken       []*modelOption // of them: others are declared inside, and what is said about either may be meant for the other
+	allowUnknown bool
 	naiveState
 }
 
 // evaluateNaively returns the last round. If values keep changing, the faults are those of the last two rounds, as each
 // may be the reason, and the options that change and aren't wrong themselves.
 func evaluateNaively(m *model) naiveState {
-	n := &naive{}
+	n := &naive{allowUnknown: m.allowUnknown}
 	declared := n.declare(m)
 	n.round(nil, nil)
 	var before naiveState
@@ -101,8 +103,10 @@ func evaluateNaively(m *model) naiveState {
 		n.faults = append(n.faults, faults...)
 	}
 	n.faults = append(n.faults, declared...)
-	for i, f := range n.faults {
-		n.faults[i].option = strings.ReplaceAll(f.option, "."+anElement, "")
+	for _, faults := range [][]naiveFault{n.faults, n.warnings} {
+		for i, f := range faults {
+			faults[i].option = strings.ReplaceAll(f.option, "."+anElement, "")
+		}
 	}
 	slices.SortFunc(n.faults, naiveFault.compare)
 	return n.naiveState
@@ -165,8 +169,9 @@ func (n *naive) round(m *model, before *naiveState) {
 			continue
 		}
 		all := o.withDefault(definitions[o])
-		own := &naive{}
+		own := &naive{allowUnknown: n.allowUnknown}
 		value, defined := own.merge(o.typ, o.path, all)
+		n.warnings = append(n.warnings, own.warnings...)
 		switch name := o.name(); {
 		case len(own.faults) > 0:
 			n.faulty[name], n.wrong[name] = true, own.faults
@@ -186,6 +191,10 @@ func (o *modelOption) withDefault(definitions []naiveDefinition) []naiveDefiniti
 
 func (n *naive) fault(kind string, path []string, at fault.Position) {
 	f := naiveFault{kind, dotted(path), at}
+	if kind == "unknown" && n.allowUnknown {
+		n.warnings = append(n.warnings, f)
+		return
+	}
 	if !slices.Contains(n.faults, f) {
 		n.faults = append(n.faults, f)
 	}

@@ -138,7 +138,7 @@ func (n *naive) read(s *statement, before *naiveState) (any, bool) {
 		return len(o.path) <= len(s.read) && slices.Equal(o.path, s.read[:len(o.path)])
 	})
 	if i < 0 {
-		n.fault("unknown", s.read, s.at)
+		n.faults = append(n.faults, naiveFault{"unknown", dotted(s.read), s.at}) // Also where unknown definitions are allowed.
 		return nil, false
 	}
 	option := n.options[i]
