@@ -4,7 +4,6 @@ package options
 
 import (
 	"go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 
 	"nbuild/config/fault"
 )
@@ -55,7 +54,7 @@ func Functions() starlark.StringDict {
 	functions := starlark.StringDict{
 		"option": starlark.NewBuiltin("option", newOption),
 		"secret": starlark.NewBuiltin("secret", newSecret),
-		"types":  &starlarkstruct.Module{Name: "types", Members: typeFunctions()},
+		"types":  typeNames(typeFunctions()),
 	}
 	for name, function := range propertyFunctions() {
 		functions[name] = starlark.NewBuiltin(name, function)

@@ -1,6 +1,7 @@
 package options
 
 import (
+	"errors"
 	"fmt"
 
 	"go.starlark.net/starlark"
@@ -53,6 +54,41 @@ func (t *Type) Truth() starlark.Bool { return true }
 
 // Hash says that there is none.
 func (t *Type) Hash() (uint32, error) { return 0, fmt.Errorf("unhashable type: type") }
+
+// typeNames is the global types: its attributes are the types, and the functions that make some.
+type typeNames starlark.StringDict
+
+var _ starlark.HasAttrs = typeNames(nil)
+
+// Type returns "types".
+func (n typeNames) Type() string { return "types" }
+
+// String returns "types".
+func (n typeNames) String() string { return "types" }
+
+// Freeze freezes the functions.
+func (n typeNames) Freeze() { starlark.StringDict(n).Freeze() }
+
+// Truth returns True.
+func (n typeNames) Truth() starlark.Bool { return true }
+
+// Hash says that there is none.
+func (n typeNames) Hash() (uint32, error) { return 0, errors.New("unhashable type: types") }
+
+// AttrNames returns the names of the types, sorted.
+func (n typeNames) AttrNames() []string { return starlark.StringDict(n).Keys() }
+
+// Attr returns a type or a function.
+func (n typeNames) Attr(name string) (starlark.Value, error) {
+	if v, ok := n[name]; ok {
+		return v, nil
+	}
+	what := fmt.Sprintf("there is no type %q", name)
+	if hint := fault.DidYouMean(name, n.AttrNames()); hint != "" {
+		what += "; " + hint
+	}
+	return nil, errors.New(what)
+}
 
 // typeFunctions returns the attributes of types.
 func typeFunctions() starlark.StringDict {
