@@ -26,7 +26,7 @@ func TestWrongCalls(t *testing.T) {
 		{`option(types.str, None, 5)`, "option: for parameter description: got int, want string"},
 		{`option(types.str, defalt = 5)`, `option: unexpected keyword argument "defalt" (did you mean default?)`},
 		{`option(types.str, internal = 1)`, "option: for parameter \"internal\": got int, want bool"},
-		{`types.strr`, "there is no type "strr"; did you mean "str"?"},
+		{`types.strr`, `there is no type "strr"; did you mean "str"?`},
 		{`types.list_of()`, "types.list_of: got 0 arguments, want 1"},
 		{`types.list_of(types.list_of)`, "types.list_of: want a type, got the function types.list_of; call it: types.list_of(...)"},
 		{`types.nullable(None)`, "types.nullable: want a type such as types.str, got None"},
