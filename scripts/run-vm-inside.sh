@@ -149,10 +149,8 @@ start() {
 	# shellcheck disable=SC2086
 	set -- @qemu_options@ ${QEMU_OPTS-} "$@"
 	set +f
-	case $folder/ in
-	/bin/* | /sbin/* | /lib*/* | /usr/* | /etc/* | /proc/* | /nbuild/*)
-		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere" ;;
-	esac
+	is_visible "$folder" ||
+		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere"
 	cd "$folder" || fail "the folder $folder cannot be entered"
 	image=${NBUILD_DISK_IMAGE:-}
 	[ -n "$image" ] || image=@disk_image@
@@ -161,6 +159,10 @@ start() {
 	# Nobody takes it for an option then, or for a protocol of QEMU's.
 	*) image=./$image ;;
 	esac
+	place=${image%/*}
+	if ! place=$(cd -P "${place:-/}" 2>/dev/null && pwd) || ! is_visible "$place"; then
+		fail "disk image $image: there is no folder ${image%/*}, or it is one of the host's system; make it, or name another"
+	fi
 	[ -e "$image" ] || make_disk
 	lock_disk
 	grow_disk
@@ -173,6 +175,13 @@ start() {
 	run_qemu "$@"
 }
 
+# is_visible FOLDER: bind_host left the others out.
+is_visible() {
+	case $1/ in
+	/bin/* | /sbin/* | /lib*/* | /usr/* | /etc/* | /proc/* | /nbuild/*) return 1 ;;
+	esac
+}
+
 hand_on_all() {
 	[ -n "$qemu" ] || exit 143
 	kill -TERM "$qemu" 2>/dev/null || true
@@ -181,9 +190,7 @@ hand_on_all() {
 # make_disk: an empty file system. It takes its name when it is whole; in the meantime another machine of the same
 # folder waits.
 make_disk() {
-	case $image in */*) place=${image%/*} ;; *) place=. ;; esac
-	[ -d "${place:-/}" ] || fail "disk image $image: there is no folder ${place:-/} (or it is one of the host's system)"
-	exec 8<"${place:-/}"
+	exec 8<"$place"
 	/usr/bin/flock 8
 	if [ ! -e "$image" ]; then
 		raw=/nbuild/run/disk
@@ -296,6 +303,8 @@ choose_display() {
 	cards='-device virtio-vga -device virtio-tablet-pci'
 	if [ -n "${DISPLAY-}${WAYLAND_DISPLAY-}" ]; then
 		display=sdl
+		# Where neither works, SDL would take what nobody sees, without a word.
+		export SDL_VIDEODRIVER="${SDL_VIDEODRIVER-x11,wayland}"
 	else
 		say 'virtualisation.graphics: neither DISPLAY nor WAYLAND_DISPLAY is set, so there is no window, only this console'
 	fi
