@@ -155,7 +155,8 @@ func TestUnpackZipRefuses(t *testing.T) {
 		{"more bytes", two, map[string]string{"max_size": "999"}, "entry b: with it, the archive unpacks to more than 999 bytes"},
 		{
 			"less said than is there", inTable(t, deflated, "a", func(r []byte) { binary.LittleEndian.PutUint32(r[24:], 10) }),
-			map[string]string{"max_size": "100"}, "entry a: ",
+			map[string]string{"max_size": "100"},
+			"entry a: ",
 		},
 		{
 			"the same data twice", inTable(t, two, "b", func(r []byte) { binary.LittleEndian.PutUint32(r[42:], 0) }),

@@ -111,4 +111,3 @@ func TestSquashfsOfWhatIsWrong(t *testing.T) {
 		t.Errorf("Evaluate: %v", err)
 	}
 }
-

@@ -292,8 +292,14 @@ func (s settings) specFault(spec *derivations.SystemSpec, message string) {
 // machineOption returns the option that a fault of a derivations.Machine is about.
 func machineOption(message string) string {
 	for _, o := range []struct{ word, option string }{
-		{"port", "forward_ports"}, {"shared", "shared_directories"}, {"kernel parameter", "kernel_params"},
-		{"QEMU", "qemu.options"}, {"disk image", "disk_image"}, {"memory", "memory_size"}, {"cores", "cores"}, {"disk", "disk_size"},
+		{"port", "forward_ports"},
+		{"shared", "shared_directories"},
+		{"kernel parameter", "kernel_params"},
+		{"QEMU", "qemu.options"},
+		{"disk image", "disk_image"},
+		{"memory", "memory_size"},
+		{"cores", "cores"},
+		{"disk", "disk_size"},
 	} {
 		if strings.Contains(message, o.word) {
 			return "virtualisation." + o.option

@@ -207,7 +207,8 @@ func TestThemeFaults(t *testing.T) {
 		{"no folder", "grub", "x/y", nil, "there is no folder x/y in the archive"},
 		{"no theme.txt there", "grub", "img", map[string]string{"img/a.png": "", "theme.txt": ""}, "the folder img has no theme.txt"},
 		{
-			"several", "grub", "", map[string]string{"b/theme.txt": "", "a/theme.txt": "", "theme.txt": ""},
+			"several", "grub", "",
+			map[string]string{"b/theme.txt": "", "a/theme.txt": "", "theme.txt": ""},
 			"there are several themes in the archive: ., a and b; say which by path",
 		},
 		{
@@ -216,7 +217,8 @@ func TestThemeFaults(t *testing.T) {
 			"B/config/bootsplash-1x1.cfg names /etc/bootsplash/themes/B/images/a.jpg, which is not in the archive",
 		},
 		{
-			"a resolution twice", "bootsplash", "", map[string]string{"B/config/bootsplash-1x1.cfg": "", "B/1x1.cfg": ""},
+			"a resolution twice", "bootsplash", "",
+			map[string]string{"B/config/bootsplash-1x1.cfg": "", "B/1x1.cfg": ""},
 			"there is both 1x1.cfg and config/bootsplash-1x1.cfg",
 		},
 		{"a missing background", "grub", "", grub("\ndesktop-image: \"none.png\"\n"), `theme.txt:2: desktop-image is "none.png", and there is no such file`},
