@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Jobs      int         // actions at once, at least 1
 	Downloads int         // downloads at once, on top of Jobs, at least 1
-	Cores     int         // processors that one action may use, at least 1
+	Cores     int         // processors that the actions share, at least 1
 	KeepGoing bool        // after a failure go on with what doesn't depend on it
 	Events    func(Event) // the one reader of events, called from one goroutine at a time; may be nil
 }
@@ -150,6 +150,7 @@ func (e *execution) startReady(ctx context.Context, group *errgroup.Group) {
 			e.states[step] = Running
 			e.slots[download]--
 			e.running++
+			step.Cores = e.share()
 			group.Go(func() error {
 				lookup := func(id digest.DerivationID) Outputs { return known[id] }
 				emit := func(ev Event) {
@@ -162,6 +163,14 @@ func (e *execution) startReady(ctx context.Context, group *errgroup.Group) {
 			})
 		}
 	}
+}
+
+// share returns how many processors a step that starts now may use. The processors are divided by the actions that run and
+// could run beside it, so that a step that is alone, as an image at the end of a build, has all of them.
+func (e *execution) share() int {
+	jobs := max(1, e.opts.Jobs)
+	actions := jobs - e.slots[false] + min(e.slots[false], e.ready[false].Len())
+	return max(1, e.opts.Cores/max(1, actions))
 }
 
 // outputsBelow copies what the step's worker has to know, so that the worker never reads the plan's map.

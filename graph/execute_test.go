@@ -298,3 +298,33 @@ func TestLineWriter(t *testing.T) {
 		}
 	}
 }
+
+// TestExecuteSharesProcessors: what runs alone has all processors, what runs beside others a part.
+func TestExecuteSharesProcessors(t *testing.T) {
+	a, b, c, d := derive("a"), derive("b"), derive("c"), derive("d")
+	for _, test := range []struct {
+		name        string
+		jobs, cores int
+		want        map[string]int
+	}{
+		{"one job", 1, 8, map[string]int{"a": 8, "b": 8, "c": 8, "d": 8, "top": 8}},
+		{"two jobs", 2, 8, map[string]int{"a": 4, "b": 4, "c": 4, "d": 4, "top": 8}},
+		{"more jobs than steps", 16, 8, map[string]int{"a": 2, "b": 2, "c": 2, "d": 2, "top": 8}},
+		{"more jobs than processors", 4, 2, map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "top": 2}},
+		{"nothing said", 1, 0, map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "top": 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := plan(t, nothingKnown, nil, derive("top", a, b, c, d))
+			if _, err := Execute(t.Context(), p, &script{}, Options{Jobs: test.jobs, Cores: test.cores}); err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int{}
+			for _, step := range p.Steps {
+				got[step.Name()] = step.Cores
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("processors of the steps (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -20,7 +20,6 @@ import (
 type Local struct {
 	Store    *store.Store
 	Builders map[string]builders.Builder // by the name derivations use
-	Cores    int                         // processors that one action may use, at least 1
 }
 
 // Realise makes the step's outputs valid. Its errors are *builders.Failure if the action's own content is to blame.
@@ -52,7 +51,7 @@ func (l *Local) Realise(ctx context.Context, step *Step, lookup func(digest.Deri
 	if result, ok, err := l.find(ctx, drv, key, emit); ok || err != nil {
 		return result, errors.Join(err, lock.Release())
 	}
-	result, err := l.build(ctx, action, lock, emit)
+	result, err := l.build(ctx, localRun{action, step.Cores, lock, emit})
 	if err != nil {
 		return result, errors.Join(err, lock.Release())
 	}
@@ -72,8 +71,17 @@ func (l *Local) find(ctx context.Context, drv *derivations.Derivation, key diges
 	return Result{Outputs: r.Outputs, Cached: true}, true, nil
 }
 
+// A localRun is an action that is about to run.
+type localRun struct {
+	action *derivations.Action
+	cores  int
+	lock   *store.ActionLock
+	emit   func(Event)
+}
+
 // build runs the action and adds what it made. On success the lock is the store's to release, else still the caller's.
-func (l *Local) build(ctx context.Context, action *derivations.Action, lock *store.ActionLock, emit func(Event)) (result Result, err error) {
+func (l *Local) build(ctx context.Context, r localRun) (result Result, err error) {
+	action, emit := r.action, r.emit
 	builder, ok := l.Builders[action.Builder()]
 	if !ok {
 		return Result{}, &builders.Failure{Name: action.Name(), Reason: fmt.Sprintf("there is no builder %q", action.Builder())}
@@ -84,7 +92,7 @@ func (l *Local) build(ctx context.Context, action *derivations.Action, lock *sto
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, scratch.Remove()) }()
-	request, err := l.request(ctx, action, scratch)
+	request, err := l.request(ctx, r, scratch)
 	if err != nil {
 		return Result{}, err
 	}
@@ -100,7 +108,7 @@ func (l *Local) build(ctx context.Context, action *derivations.Action, lock *sto
 	duration := time.Since(start)
 	err = l.Store.AddRealisation(ctx, store.Realisation{
 		Key: key, Name: action.Name(), Text: action.Text(), Outputs: result.Outputs, Duration: duration,
-	}, lock)
+	}, r.lock)
 	if err != nil {
 		return result, err
 	}
@@ -123,13 +131,14 @@ func (l *Local) run(ctx context.Context, builder builders.Builder, request *buil
 	return log.name, err
 }
 
-func (l *Local) request(ctx context.Context, action *derivations.Action, scratch *store.Scratch) (*builders.Request, error) {
+func (l *Local) request(ctx context.Context, run localRun, scratch *store.Scratch) (*builders.Request, error) {
+	action := run.action
 	r := &builders.Request{
 		Action:  action,
 		Inputs:  map[string]builders.Input{},
 		Outputs: map[string]builders.Output{},
 		Scratch: scratch.Work(),
-		Cores:   max(1, l.Cores),
+		Cores:   max(1, run.cores),
 	}
 	var all []storepath.Path
 	for _, slot := range action.Slots() {

@@ -33,6 +33,9 @@ type Step struct {
 	// CriticalPath is the estimated time from the start of this step until the targets are done.
 	CriticalPath time.Duration
 
+	// Cores is how many processors the step may use. It is set when the step starts.
+	Cores int
+
 	needs      []*Step // steps that must be done before
 	dependents []*Step
 }

@@ -53,12 +53,11 @@ func (w *workspace) plan(ctx context.Context, drvs []*derivations.Derivation) (*
 }
 
 func (w *workspace) execute(ctx context.Context, plan *graph.Plan) (graph.Summary, error) {
-	cores := max(1, runtime.NumCPU()/w.options.jobs)
 	defer w.display.close()
-	return graph.Execute(ctx, plan, &graph.Local{Store: w.store, Builders: w.builders(), Cores: cores}, graph.Options{
+	return graph.Execute(ctx, plan, &graph.Local{Store: w.store, Builders: w.builders()}, graph.Options{
 		Jobs:      w.options.jobs,
 		Downloads: downloads,
-		Cores:     cores,
+		Cores:     runtime.NumCPU(),
 		KeepGoing: w.options.keepGoing,
 		Events:    w.display.event,
 	})
