@@ -60,9 +60,6 @@ const (
 
 	// largestBlock is what the format allows.
 	largestBlock = 1 << 20
-
-	// noTable is the place of a table that is not there.
-	noTable = -1
 )
 
 // Open reads the superblock of an image of that many bytes. An error about what the image holds, of this or any other
