@@ -105,7 +105,7 @@ func TestErrors(t *testing.T) {
 		{"system packages", `a = system("a", modules = [{"environment.packages": ["nginx", "no-such-one"]}])`, `nbuild.star:1:29: packages of trixie: there is no package no-such-one`},
 		{"package of a system", `a = system("a", modules = [{"environment.packages": ["nginx", "X"]}])`, `nbuild.star:1:29: option environment.packages[1]: want a Debian package, "name" or "name=version", or a derivation, got the string "X"`},
 		{"kernel", `a = system("a", modules = [{"boot.kernel_package": "vmlinuz"}])`, `nbuild.star:1:29: kernel: want one package linux-image-<version> among 1 packages, there are none`},
-		{"system attribute", `a = system("a").iso`, "nbuild.star:1:16: system has no .iso field or method"},
+		{"system attribute", `a = system("a").dvd`, "nbuild.star:1:16: system has no .dvd field or method"},
 		{"system contents", `a = system("a", modules = [{
     "environment.files": {
         "etc/x": {"text": ""},

@@ -41,6 +41,7 @@ func (ev *evaluator) functions() starlark.StringDict {
 	add("system", 1, "name modules suite check_configuration", ev.systemFunction)
 	add("squashfs", 1, "name contents without profile compression level block_size max_size", ev.squashfsFunction)
 	add("theme", 1, "name archive kind path", ev.themeFunction)
+	add("iso", 1, "name contents store_contents volume_id publisher compress profile kernel initrd kernel_params menu timeout theme", ev.isoFunction)
 	add("from_env", 2, "name default", ev.fromEnvFunction)
 	return globals
 }

@@ -20,7 +20,11 @@ const builtinPrefix = "@nbuild/"
 // vmModule is what a system's virtual machine has beside the system's modules.
 const vmModule = builtinPrefix + "vm.star"
 
-// builtinModules returns the names of the modules that every system has, sorted: all but libraries and vmModule.
+// liveModule is what a system that starts from an ISO has beside the system's modules.
+const liveModule = builtinPrefix + "live.star"
+
+// builtinModules returns the names of the modules that every system has, sorted: all but libraries and
+// those of variants.
 func builtinModules() ([]string, error) {
 	files, err := fs.Glob(modules.Files(), "*.star")
 	if err != nil {
@@ -28,7 +32,7 @@ func builtinModules() ([]string, error) {
 	}
 	var names []string
 	for _, file := range files {
-		if name := builtinPrefix + file; name != vmModule && !strings.HasPrefix(file, "lib") {
+		if name := builtinPrefix + file; name != vmModule && name != liveModule && !strings.HasPrefix(file, "lib") {
 			names = append(names, name)
 		}
 	}

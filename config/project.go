@@ -68,6 +68,7 @@ const (
 	KindVM         Kind = "vm"         // the runner of a system's virtual machine
 	KindSquashfs   Kind = "squashfs"   // an image of store objects
 	KindTheme      Kind = "theme"      // a boot theme
+	KindISO        Kind = "iso"        // an image of a CD
 )
 
 // A Target is something that can be built by its name.

@@ -20,6 +20,7 @@ type systemValue struct {
 	system    *derivationValue
 	vm        *derivationValue
 	squashfs  *derivationValue // the image of the system's closure
+	iso       *derivationValue // the image that the system starts from
 	options   *options.Result
 	vmOptions *options.Result
 }
@@ -49,13 +50,17 @@ func (v *systemValue) MarshalJSON() ([]byte, error) {
 }
 
 // AttrNames returns what Attr knows.
-func (v *systemValue) AttrNames() []string { return []string{"name", "squashfs", "system", "vm"} }
+func (v *systemValue) AttrNames() []string {
+	return []string{"iso", "name", "squashfs", "system", "vm"}
+}
 
 // Attr returns the system's name, or a derivation of it.
 func (v *systemValue) Attr(name string) (starlark.Value, error) {
 	switch name {
 	case "name":
 		return starlark.String(v.name), nil
+	case "iso":
+		return v.iso, nil
 	case "squashfs":
 		return v.squashfs, nil
 	case "system":
@@ -72,7 +77,7 @@ func (v *systemValue) Attr(name string) (starlark.Value, error) {
 // archive for its packages; make the derivations. A virtual machine is a system of the same modules and those that are for
 // it alone. When these change nothing, both come to the same derivations.
 func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
-	v := &systemValue{position: c.lparen, system: ev.wrong(), vm: ev.wrong(), squashfs: ev.wrong()}
+	v := &systemValue{position: c.lparen, system: ev.wrong(), vm: ev.wrong(), squashfs: ev.wrong(), iso: ev.wrong()}
 	v.name = c.storeName("name", "")
 	d := declaration{ev: ev, name: v.name, at: c.lparen, suite: c.suite("suite"), unchecked: !c.boolean("check_configuration", true)}
 	if ev.inModule > 0 {
@@ -98,10 +103,14 @@ func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
 	}
 	system := d.derivations(v.options)
 	variant := d.derivations(v.vmOptions)
-	if system != nil && variant != nil {
+	if system == nil || variant == nil {
+		return v, nil
+	}
+	if live := d.live(system, v.options); live != nil {
 		v.system = ev.output(system.Derivation, "out", c.lparen, KindSystem)
 		v.vm = ev.output(variant.VM, "out", c.lparen, KindVM)
 		v.squashfs = settings{ev, v.options}.squashfs(v)
+		v.iso = settings{ev, v.options}.iso(v, live)
 	}
 	return v, nil
 }

@@ -53,7 +53,7 @@ func TestSystem(t *testing.T) {
 	for _, tg := range r.Targets {
 		got = append(got, fmt.Sprintf("%s %s %s", tg.Name, tg.Kind, tg.Derivation.Name()))
 	}
-	want := []string{"app derivation app", "web system system-web", "web.squashfs squashfs web.squashfs", "web.vm vm " + target(t, r, "web.vm").Derivation.Name()}
+	want := []string{"app derivation app", "web system system-web", "web.iso iso web.iso", "web.squashfs squashfs web.squashfs", "web.vm vm " + target(t, r, "web.vm").Derivation.Name()}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
@@ -110,13 +110,14 @@ func TestSystemAsksForItsPackages(t *testing.T) {
 	}
 	var got []string
 	for _, r := range p.Packages.(*archive).requests {
-		got = append(got, fmt.Sprintf("%s recommends=%t essential=%t %s", r.Suite, r.Recommends, r.Essential, first(r.Packages, "nginx", "linux-image-6.1-amd64", "squashfs-tools", "qemu-system-x86")))
+		got = append(got, fmt.Sprintf("%s recommends=%t essential=%t %s", r.Suite, r.Recommends, r.Essential, first(r.Packages, "nginx", "linux-image-6.1-amd64", "squashfs-tools", "qemu-system-x86", "xorriso")))
 	}
 	want := []string{
 		"sid recommends=true essential=true nginx",
 		"sid recommends=false essential=false linux-image-6.1-amd64",
 		"trixie recommends=false essential=false squashfs-tools",
 		"trixie recommends=false essential=false qemu-system-x86",
+		"trixie recommends=false essential=false xorriso",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)

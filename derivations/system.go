@@ -82,6 +82,8 @@ type System struct {
 	TopLayer     *Derivation
 	VM           *Derivation // bin/run-<host>-vm
 	KernelParams []string    // all of them
+
+	UnpackedKernel *Derivation // the kernel's package
 }
 
 // BasePackages returns the packages that each system has, besides those that Debian calls essential: what starts it, what
@@ -121,7 +123,7 @@ func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{KernelParams: slices.Clone(spec.KernelParams)}
+	s := &System{KernelParams: slices.Clone(spec.KernelParams), UnpackedKernel: unpacked}
 	// The package root is not named for the system: two systems with the same packages share it.
 	steps := []struct {
 		made **Derivation

@@ -30,6 +30,10 @@ var (
 	theme string
 	//go:embed grub-theme.awk
 	grubTheme string
+	//go:embed iso.sh
+	iso string
+	//go:embed boot-images.sh
+	bootImages string
 )
 
 // PackageRoot returns the script that runs packages' maintainer scripts.
@@ -61,6 +65,12 @@ func Theme() string { return theme }
 
 // GrubTheme returns the awk program that finds what a theme of GRUB names.
 func GrubTheme() string { return grubTheme }
+
+// ISO returns the script that makes the image of a CD.
+func ISO() string { return iso }
+
+// BootImages returns the script that makes what firmware starts from a medium.
+func BootImages() string { return bootImages }
 
 // VM returns the script that puts a virtual machine's runner together.
 func VM() string { return vm }

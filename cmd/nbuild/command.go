@@ -27,7 +27,7 @@ type command struct {
 // commands returns all commands in the order in which help lists them.
 func commands() []command {
 	return []command{
-		vmCommand(), systemCommand(), squashfsCommand(), themeCommand(), buildCommand(), fetchCommand(),
+		vmCommand(), systemCommand(), squashfsCommand(), isoCommand(), themeCommand(), buildCommand(), fetchCommand(),
 		initCommand(), checkCommand(), evalCommand(), optionsCommand(), formatCommand(), lockCommand(), logCommand(),
 		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeImportCommand(), storeRebuildCommand(),
 		versionCommand(), helpCommand(),

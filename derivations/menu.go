@@ -1,0 +1,149 @@
+package derivations
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Menu is what GRUB shows when a medium boots.
+type Menu struct {
+	Title   string   // what is booted; one line
+	Entries []string // of MenuEntries, in any order; empty means all
+	Default string   // the entry that is chosen when nobody is there; empty means the first
+	Timeout int      // in seconds, until that; negative means never
+}
+
+// A menuEntry is a way to boot.
+type menuEntry struct {
+	name   string
+	hotkey string
+	title  string // follows that of the menu
+	params func(params []string) []string
+}
+
+// menuEntries returns the entries there are, in the menu's order.
+func menuEntries() []menuEntry {
+	more := func(words ...string) func([]string) []string {
+		return func(params []string) []string { return slices.Concat(params, words) }
+	}
+	return []menuEntry{
+		{"normal", "n", "", more()},
+		{"copy_to_ram", "r", ", copied to memory: the medium can be taken out", more("nbuild.copy_to_ram")},
+		{"serial", "s", ", serial console", more("console=tty0", "console=ttyS0,115200")},
+		{"verbose", "v", ", with messages of all that happens", verbose},
+		{"local_disk", "l", "", nil},
+	}
+}
+
+// verbose returns parameters with which kernel, initrd and systemd say what they do.
+func verbose(params []string) []string {
+	params = slices.DeleteFunc(slices.Clone(params), func(p string) bool {
+		return p == "quiet" || p == "splash" || strings.HasPrefix(p, "loglevel=") || strings.HasPrefix(p, "systemd.show_status=")
+	})
+	return append(params, "loglevel=7", "systemd.show_status=1", "nbuild.shell")
+}
+
+// MenuEntries returns the names of the entries that a Menu can have.
+func MenuEntries() []string {
+	var names []string
+	for _, e := range menuEntries() {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// entries returns those of the menu in order.
+func (m *Menu) entries() []menuEntry {
+	return slices.DeleteFunc(menuEntries(), func(e menuEntry) bool { return len(m.Entries) > 0 && !slices.Contains(m.Entries, e.name) })
+}
+
+// check reports the faults of what an ISO boots.
+func (b *ISOBoot) check(add func(string, ...any)) {
+	for _, name := range append(slices.Clone(b.Menu.Entries), b.Menu.Default) {
+		if name != "" && !slices.Contains(MenuEntries(), name) {
+			add("menu has no entry %q: there are %s", name, orList(MenuEntries()))
+		}
+	}
+	if d := b.Menu.Default; d != "" && len(b.Menu.Entries) > 0 && !slices.Contains(b.Menu.Entries, d) {
+		add("menu lacks its default entry %q", d)
+	}
+	if strings.ContainsFunc(b.Menu.Title, isControl) {
+		add("menu has the title %q: want one line", b.Menu.Title)
+	}
+	for _, param := range b.Params {
+		if !isKernelParam(param) {
+			add("kernel_params has %q: want one word without quotes", param)
+		}
+	}
+}
+
+// menu returns GRUB's configuration. It is on the screen in letters that every language has, and on the serial port when
+// there is an entry for one.
+func (b *ISOBoot) menu() string {
+	m := &b.Menu
+	entries := m.entries()
+	first := m.Default
+	if first == "" {
+		first = entries[0].name
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "set default=%s\nset timeout=%d\n", first, max(m.Timeout, -1))
+	text.WriteString(menuScreen)
+	if slices.ContainsFunc(entries, func(e menuEntry) bool { return e.name == "serial" }) {
+		text.WriteString(menuSerial)
+	}
+	if b.Theme != (Input{}) {
+		text.WriteString("set theme=$prefix/theme/theme.txt\nexport theme\n")
+	}
+	for _, e := range entries {
+		if e.params == nil {
+			text.WriteString(menuLocalDisk)
+			continue
+		}
+		fmt.Fprintf(&text, "menuentry %s --id %s --hotkey %s {\n\tlinux /boot/vmlinuz %s\n\tinitrd /boot/initrd\n}\n",
+			grubWord(m.Title+e.title), e.name, e.hotkey, grubWords(e.params(b.Params)))
+	}
+	return text.String()
+}
+
+const (
+	// menuScreen falls back to the firmware's text where there are no graphics. Fonts.cfg loads those of the theme.
+	menuScreen = `if loadfont $prefix/unicode.pf2; then
+	set gfxmode=1024x768,auto
+	terminal_output gfxterm
+	source $prefix/fonts.cfg
+fi
+`
+	menuSerial = `if serial --unit=0 --speed=115200; then
+	terminal_input --append serial
+	terminal_output --append serial
+fi
+`
+	// menuLocalDisk leaves to UEFI firmware what comes next. A BIOS has one way: the first sector of a disk, which wants to
+	// be the first one; when the medium itself is a disk, it is that already.
+	menuLocalDisk = `menuentry 'Boot from the disk of this machine' --id local_disk --hotkey l {
+	if [ "$grub_platform" = efi ]; then
+		exit
+	fi
+	if regexp '^hd0' "$root"; then
+		set root=hd1
+		drivemap -s hd0 hd1
+	else
+		set root=hd0
+	fi
+	chainloader +1
+}
+`
+)
+
+// grubWord returns a word that GRUB's shell takes as s.
+func grubWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func grubWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = grubWord(word)
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Makes an image of a CD, $out/iso/$name.iso, which is one of a disk too. The caller's variables:
+#   volume_id, publisher   of the volume
+#   compress               1: compress it with zstd
+#   boot                   what boot-images.sh made, or unset: then the image doesn't boot
+#   contents_kernel, contents_initrd
+#   contents_theme         a theme of GRUB's, or unset
+# Beside this script: files, a line TARGET=SOURCE for each; links, likewise, of symbolic links; grub.cfg.
+set -eu
+: "${name:?}" "${volume_id:?}" "${publisher?}" "${compress?}" "${out:?}"
+
+fail() {
+	echo "iso: $*" >&2
+	exit 1
+}
+
+while IFS='=' read -r target source; do
+	[ -e "$source" ] || [ -h "$source" ] || fail "$target: there is no $source"
+	printf '%s=%s\n' "/$target" "$source"
+done <files >paths
+
+while IFS='=' read -r target source; do
+	mkdir -p "links.made/$(dirname "$target")"
+	ln -s "$source" "links.made/$target"
+	printf '%s=%s\n' "/$target" "/build/links.made/$target"
+done <links >>paths
+
+set --
+if [ -n "${boot-}" ]; then
+	for file in "$contents_kernel" "$contents_initrd"; do
+		[ -f "$file" ] || fail "want a kernel and an initrd to boot, and $file is no file"
+	done
+	: >fonts.cfg
+	if [ -n "${contents_theme-}" ]; then
+		[ -f "$contents_theme/theme.txt" ] || fail "the theme $contents_theme has no theme.txt"
+		echo "/boot/grub/theme=$(readlink -f "$contents_theme")" >>paths
+		(cd "$contents_theme/" && find . -name '*.pf2' | LC_ALL=C sort) | sed "s,^\.,loadfont \$prefix/theme," >fonts.cfg
+	fi
+	cat >>paths <<-END
+		/boot/vmlinuz=$(readlink -f "$contents_kernel")
+		/boot/initrd=$(readlink -f "$contents_initrd")
+		/boot/grub/grub.cfg=/build/grub.cfg
+		/boot/grub/fonts.cfg=/build/fonts.cfg
+		/boot/grub/unicode.pf2=$boot/unicode.pf2
+		/boot/grub/bios.img=$boot/bios.img
+		/EFI/BOOT/BOOTX64.EFI=$boot/BOOTX64.EFI
+	END
+	# A partition table of both kinds: old firmware wants the first sector, UEFI the partition with the FAT.
+	set -- --grub2-mbr "$boot/mbr.img" -partition_offset 16 \
+		-append_partition 2 0xef "$boot/efi.img" -appended_part_as_gpt \
+		-c boot/boot.cat -b boot/grub/bios.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \
+		-eltorito-alt-boot -e --interval:appended_partition_2:all:: -no-emul-boot
+fi
+
+# The same content gives the same bytes: what others make of the time or by chance follows from what the image has.
+LC_ALL=C sort -o paths paths
+id=$(cat paths grub.cfg 2>/dev/null | sha256sum)
+guid=$(echo "$id" | sed 's/^\(.\{8\}\)\(.\{4\}\).\(.\{3\}\).\(.\{3\}\)\(.\{12\}\).*/\1-\2-4\3-8\4-\5/')
+date=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S00)
+mkdir -p "$out/iso"
+image=$out/iso/$name.iso
+[ -z "$compress" ] || image=/build/image
+xorriso -no_rc -as mkisofs -quiet -iso-level 3 -r -volid "$volume_id" -publisher "$publisher" -o "$image" \
+	--modification-date="$date" --set_all_file_dates "$date" --gpt_disk_guid "$guid" "$@" \
+	-graft-points -path-list paths >log 2>&1 || { cat log >&2; fail "xorriso ended with exit status $?"; }
+# Any number of processors makes the same of the same.
+[ -z "$compress" ] || zstd -q -3 -T"$NBUILD_CORES" -o "$out/iso/$name.iso.zst" "$image"
