@@ -1,0 +1,74 @@
+package config_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nbuild/config"
+)
+
+func TestISOOfSystem(t *testing.T) {
+	iso := func(settings string) config.Target {
+		t.Helper()
+		r := evaluate(t, map[string]string{"nbuild.star": `
+note = text_file("note", "n")
+web = system("web", modules = [{"networking.host_name": "one"}, {` + settings + `}])
+`})
+		return target(t, r, "web.iso")
+	}
+	plain := iso(``)
+	if plain.Kind != config.KindISO || option(t, plain, "volume_id") != "WEB" || option(t, plain, "compress") != "" {
+		t.Errorf("the image is a %s with the label %q", plain.Kind, option(t, plain, "volume_id"))
+	}
+	base := func(image config.Target) any { return image.Derivation.Inputs()["contents_1"].Derivation.ID() }
+	for _, test := range []struct {
+		settings, variable, want string
+		sameBase                 bool
+	}{
+		{`"iso.volume_id": "RESCUE"`, "volume_id", "RESCUE", true},
+		{`"iso.publisher": "Example"`, "publisher", "Example", true},
+		{`"iso.compress": True`, "compress", "1", true},
+		{`"iso.profile": "release"`, "name", "web", false},
+		{`"iso.contents": {"/note": note}`, "name", "web", true},
+		{`"iso.store_contents": {"/note": note}`, "name", "web", true},
+		{`"iso.menu.serial": False`, "name", "web", true},
+		{`"iso.default_entry": "verbose"`, "name", "web", true},
+		{`"iso.variant": {"boot.kernel_params": ["live"]}`, "name", "web", true},
+		{`"boot.loader_timeout": None`, "name", "web", true},
+		{`"file_systems./srv": {"device": "LABEL=srv"}`, "name", "web", true},
+	} {
+		image := iso(test.settings)
+		if got := option(t, image, test.variable); got != test.want {
+			t.Errorf("%s: %s is %q, want %q", test.settings, test.variable, got, test.want)
+		}
+		if test.settings != `"file_systems./srv": {"device": "LABEL=srv"}` && image.Derivation.ID() == plain.Derivation.ID() {
+			t.Errorf("%s has no effect", test.settings)
+		}
+		if same := base(image) == base(plain); same != test.sameBase {
+			t.Errorf("%s: the packages are packed as before: %t, want %t", test.settings, same, test.sameBase)
+		}
+	}
+}
+
+func TestISOFaults(t *testing.T) {
+	for _, test := range []struct{ name, call, want string }{
+		{"label", `iso("x", volume_id = "a b")`, `nbuild.star:1:14: volume_id is "a b": want letters, digits and _.- without accents`},
+		{
+			"a path", `iso("x", contents = {"/a": "/etc/passwd"})`,
+			`nbuild.star:1:26: contents "/a": want a derivation, a source or a path in one, got the string "/etc/passwd"; a file of the project is source("its path")`,
+		},
+		{"initrd", `iso("x", kernel = text_file("k", "k"))`, `nbuild.star:1:5: iso needs the argument initrd`},
+		{"timeout", `iso("x", timeout = 3)`, `nbuild.star:1:14: timeout is for an image that boots, and this one has no kernel; give it kernel and initrd`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := config.Evaluate(t.Context(), project(t, map[string]string{"nbuild.star": "x = " + test.call + "\n"}))
+			if err == nil {
+				t.Fatal("it is taken")
+			}
+			if diff := cmp.Diff(test.want, err.Error()); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
