@@ -34,7 +34,7 @@ type benchCase struct {
 }
 
 func (s *suite) cases() []benchCase {
-	return []benchCase{{"farm", s.farm}, {"modules", s.modules}, {"demo", s.demo}}
+	return []benchCase{{"farm", s.farm}, {"modules", s.modules}, {"demo", s.demo}, {"squashfs", s.squashfs}}
 }
 
 // command returns a command line of nbuild with a store.

@@ -87,7 +87,7 @@ func (a *Action) Name() string { return a.spec.Name }
 func (a *Action) Builder() string { return a.spec.Builder }
 
 // IsSelfContained reports whether the outputs have in them what they name, as images have, so that the store paths in them
-// are no references: the variable nbuild.self_contained is 1.
+// are no references, and aren't looked for: the variable nbuild.self_contained is 1.
 func (a *Action) IsSelfContained() bool { return a.spec.Env[selfContained] == "1" }
 
 const selfContained = "nbuild.self_contained"

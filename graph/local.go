@@ -173,10 +173,8 @@ func (l *Local) request(ctx context.Context, run localRun, scratch *store.Scratc
 // add names what the builder made. A tree that the store can't hold is the action's fault.
 func (l *Local) add(ctx context.Context, action *derivations.Action, request *builders.Request, scratch *store.Scratch) (Outputs, error) {
 	var references []storepath.Path
-	if !action.IsSelfContained() {
-		for _, o := range request.Closure {
-			references = append(references, o.Path)
-		}
+	for _, o := range request.Closure {
+		references = append(references, o.Path)
 	}
 	var made []store.NewObject
 	for _, out := range action.Outputs() {
@@ -184,9 +182,11 @@ func (l *Local) add(ctx context.Context, action *derivations.Action, request *bu
 		if _, err := os.Lstat(place.File); err != nil {
 			return nil, request.Failf("it did not make its output %q", out)
 		}
-		made = append(made, store.NewObject{
-			Name: derivations.OutputName(action.Name(), out), File: place.File, Scratch: place.Path, MayReference: references,
-		})
+		object := store.NewObject{Name: derivations.OutputName(action.Name(), out), File: place.File}
+		if !action.IsSelfContained() {
+			object.Scratch, object.MayReference = place.Path, references
+		}
+		made = append(made, object)
 	}
 	objects, err := l.Store.Add(ctx, made)
 	var unfit *store.OutputError
