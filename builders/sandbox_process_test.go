@@ -60,18 +60,18 @@ func newMarker(t testing.TB) string {
 
 func TestSandboxCancel(t *testing.T) {
 	for _, test := range []struct {
-		name, operation string
-		grace           time.Duration
-		atLeast         time.Duration
+		name, before string // what the program does before it waits
+		grace        time.Duration
+		atLeast      time.Duration
 	}{
-		{"cooperative", "wait", time.Hour, 0},
-		{"stubborn", "stubborn", 50 * time.Millisecond, 50 * time.Millisecond},
+		{"cooperative", "echo cooperative", time.Hour, 0},
+		{"stubborn", "ignore", 50 * time.Millisecond, 50 * time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			marker := newMarker(t)
 			ctx, cancel := context.WithCancelCause(t.Context())
-			log := &watchLog{text: "ready", seen: make(chan struct{})}
-			r := sandboxTest{operations: []string{"spawn stubborn " + marker, "echo ready", test.operation + " " + marker}}.request(t)
+			log := &watchLog{text: "waiting", seen: make(chan struct{})}
+			r := sandboxTest{operations: []string{"spawn stubborn " + marker, test.before, "echo waiting", "wait " + marker}}.request(t)
 			r.Log = log
 			done := make(chan error, 1)
 			go func() { done <- (&Sandbox{grace: test.grace}).Build(ctx, r) }()

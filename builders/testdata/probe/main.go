@@ -75,6 +75,7 @@ func operations() map[string]func([]string) error {
 		"tree":        tree,
 		"wait":        wait,
 		"stubborn":    stubborn,
+		"ignore":      func([]string) error { signal.Ignore(syscall.SIGTERM); return nil },
 		"ids":         ids,
 		"spawn":       spawn,
 		"parallel":    parallel,
