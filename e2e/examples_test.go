@@ -252,7 +252,7 @@ func readLine(port int, timeout time.Duration) (string, error) {
 // checkJob waits for a run that the timer has started.
 func checkJob(t *testing.T, g *guest, port int) {
 	t.Helper()
-	g.check("journalctl -f -n all -o cat -u load.service | grep -q -m 1 Finished; systemctl show -P TriggeredBy load.service | cat", "load.timer")
+	g.check("journalctl -f -n all -o cat -u load.service | grep -q -m 1 Finished; systemctl show -P TriggeredBy load.service", "load.timer")
 	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/load.txt", port))
 	if err != nil {
 		t.Error(err)

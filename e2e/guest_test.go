@@ -72,7 +72,7 @@ func startGuest(t *testing.T, cmd *exec.Cmd) *guest {
 	g := launch(t, cmd)
 	// The first prompt tells that the shell reads; what the shell echoes of our own text is no proof.
 	g.expect(":~# ", bootTimeout)
-	g.send("stty -echo; PS1=; PS2=; bind 'set enable-bracketed-paste off' 2>/dev/null; echo shell-$((40+2))-ready\n")
+	g.send("stty -echo; PS1=; PS2=; export SYSTEMD_PAGER=cat; bind 'set enable-bracketed-paste off' 2>/dev/null; echo shell-$((40+2))-ready\n")
 	g.expect("shell-42-ready", commandTimeout)
 	return g
 }
