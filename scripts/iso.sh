@@ -27,6 +27,7 @@ done <links >>paths
 
 set --
 if [ -n "${boot-}" ]; then
+	: "${contents_kernel:?}" "${contents_initrd:?}"
 	for file in "$contents_kernel" "$contents_initrd"; do
 		[ -f "$file" ] || fail "want a kernel and an initrd to boot, and $file is no file"
 	done
