@@ -72,7 +72,7 @@ var example = regexp.MustCompile("(?ms)^```python\n(.*?)^```$")
 // What the manual shows must be a project that nbuild takes: the blocks of a page, one after another.
 func TestExamplesAreProjects(t *testing.T) {
 	for page, targets := range map[string][]string{
-		"../README.md": {"hello"},
+		"../README.md": {"hello", "web", "web.iso"},
 		"tutorial.md":  {"hello", "web", "web.vm"},
 	} {
 		t.Run(filepath.Base(page), func(t *testing.T) {
