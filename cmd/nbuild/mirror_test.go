@@ -172,7 +172,7 @@ func systemDebs(debs []testarchive.Deb) []testarchive.Deb {
 	}
 	add(testarchive.Deb{Name: derivations.KernelPackage(), Fields: map[string]string{"Depends": image}})
 	// The last are those of modules that are on unless they are turned off, and of the tools of builds.
-	for _, name := range slices.Concat(derivations.BasePackages(), derivations.ImageTools(), derivations.VMTools(), []string{
+	for _, name := range slices.Concat(derivations.BasePackages(), derivations.ImageTools(), derivations.VMTools(), derivations.ISOTools(), []string{
 		image, "systemd-resolved", "nftables", "bzip2", "diffutils", "gawk", "gzip", "libc-bin", "patch", "tar",
 	}) {
 		add(testarchive.Deb{Name: name, Fields: map[string]string{}})
