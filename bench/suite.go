@@ -241,10 +241,11 @@ func renameHost(project, host string) error {
 	return os.WriteFile(name, changed, 0o666)
 }
 
+// replaceHost defines the host name in the first module of the one system whose modules begin with a dictionary.
 func replaceHost(text []byte, host string) ([]byte, error) {
-	declared := regexp.MustCompile(`(?m)^(\s*host_name\s*=\s*)"[^"]*"`)
-	if len(declared.FindAll(text, -1)) != 1 {
-		return nil, errors.New("rename host: want one line that begins with host_name = in nbuild.star")
+	begin := regexp.MustCompile(`(?m)^(\s*modules = \[\{)( "networking\.host_name": "[^"]*",)?$`)
+	if len(begin.FindAll(text, -1)) != 1 {
+		return nil, errors.New("rename host: want one line modules = [{ in nbuild.star")
 	}
-	return declared.ReplaceAll(text, []byte(`${1}"`+host+`"`)), nil
+	return begin.ReplaceAll(text, []byte(`${1} "networking.host_name": "`+host+`",`)), nil
 }

@@ -11,9 +11,10 @@ func TestReplaceHost(t *testing.T) {
 		name, text, want string
 		fails            bool
 	}{
-		{name: "argument", text: "a = system(\n    host_name = \"old\",\n)\n", want: "a = system(\n    host_name = \"new\",\n)\n"},
+		{name: "first", text: "a = system(\n    modules = [{\n    }],\n)\n", want: "a = system(\n    modules = [{ \"networking.host_name\": \"new\",\n    }],\n)\n"},
+		{name: "again", text: "    modules = [{ \"networking.host_name\": \"old\",\n", want: "    modules = [{ \"networking.host_name\": \"new\",\n"},
 		{name: "none", text: "a = system()\n", fails: true},
-		{name: "two", text: "host_name = \"a\"\nhost_name = \"b\"\n", fails: true},
+		{name: "two", text: "modules = [{\n}]\nmodules = [{\n", fails: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
