@@ -138,7 +138,8 @@ func TestSandboxDiesWithNbuild(t *testing.T) {
 	for i := range 12 {
 		marker := newMarker(t) + "-" + strconv.Itoa(i) + "-"
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestSandboxVictim$")
-		cmd.Env = append(os.Environ(), victimVariable+"="+marker, "NBUILD_TEST_PROBE="+probe)
+		// Killed, it can't remove what it has made.
+		cmd.Env = append(os.Environ(), victimVariable+"="+marker, "NBUILD_TEST_PROBE="+probe, "TMPDIR="+t.TempDir())
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
