@@ -83,7 +83,9 @@ func (s *Sandbox) Build(ctx context.Context, r *Request) error {
 	if err != nil {
 		return err
 	}
+	stop := run.flushEarly()
 	report, err := launch(ctx, plan, r.Log, s.grace)
+	stop()
 	if err != nil {
 		return err // Whoever asked for the action knows its name.
 	}

@@ -3,9 +3,12 @@ package builders
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"nbuild/internal/fsx"
 	"nbuild/internal/registration"
@@ -60,4 +63,33 @@ func (run *sandboxRun) checkRoom(packed []registration.Entry) error {
 		return fmt.Errorf("it needs about %d MiB on %s, where %d MiB are free: %w", need>>20, mount, free>>20, syscall.ENOSPC)
 	}
 	return nil
+}
+
+// flushInterval lets little gather: 50 ms of mksquashfs at its fastest are 10 MB.
+const flushInterval = 50 * time.Millisecond
+
+// flushEarly sends what a build that packs has made of its outputs so far on its way to the disk, again and again, until
+// the function that it returns is called. The kernel by itself would begin to write seconds later, and the image can't be
+// recorded before all of it is on the disk: 80 ms for one of 110 MB, in which nothing else happened.
+func (run *sandboxRun) flushEarly() (stop func()) {
+	if run.packs == 0 {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		ticker := time.NewTicker(flushInterval)
+		defer ticker.Stop()
+		for ended := false; !ended; {
+			select {
+			case <-ticker.C:
+			case <-done:
+				ended = true
+			}
+			for _, output := range run.Outputs {
+				fsx.StartFlush(filepath.Join(run.store(), output.Path.Base()))
+			}
+		}
+	})
+	return func() { close(done); group.Wait() }
 }

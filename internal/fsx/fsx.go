@@ -46,6 +46,24 @@ func SyncFileSystem(dir string) error {
 	return nil
 }
 
+// StartFlush begins to write the files at file or below it to the disk, and doesn't wait until they are there. It is only
+// for speed: files that it can't read are left to the kernel, which writes them sooner or later.
+func StartFlush(file string) {
+	_ = filepath.WalkDir(file, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil
+		}
+		// It may have become something else meanwhile, which must be neither followed nor waited for.
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return nil
+		}
+		defer unix.Close(fd) // It was only read, so closing has nothing to report.
+		_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+		return nil
+	})
+}
+
 // RenameNew renames from to to, and fails with an error that matches fs.ErrExist if to is there already.
 func RenameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -182,3 +182,40 @@ func TestWriteFile(t *testing.T) {
 		}
 	}
 }
+
+func TestStartFlush(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/below/image", strings.Repeat("x", 1<<20), 0o444)
+	if dirtyPages(t, dir+"/below/image") == 0 {
+		t.Skip("NOT TESTED: that a flush is started, because the folder for tests is in memory or written at once")
+	}
+	if err := os.Symlink("below/image", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	StartFlush(dir + "/link")
+	StartFlush(dir + "/nowhere")
+	if dirtyPages(t, dir+"/below/image") == 0 {
+		t.Error("a symlink was followed")
+	}
+	StartFlush(dir)
+	if n := dirtyPages(t, dir+"/below/image"); n != 0 {
+		t.Errorf("%d pages wait for the kernel to write them", n)
+	}
+}
+
+// dirtyPages returns how many pages of a file in memory nobody has begun to write to the disk.
+func dirtyPages(t *testing.T, file string) uint64 {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var stat unix.Cachestat_t
+	if err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{Len: 1 << 20}, &stat, 0); errors.Is(err, unix.ENOSYS) {
+		t.Skip("NOT TESTED: that a flush is started, because this kernel does not tell")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return stat.Dirty
+}
