@@ -226,7 +226,7 @@ func (r *reader) work(ctx context.Context, next *atomic.Int64) error {
 		largest = max(largest, job.size)
 	}
 	// One byte more than the file tells its end without a second read.
-	buffer := make([]byte, min(largest+1, bufferSize))
+	buffers := [2][]byte{make([]byte, min(largest+1, bufferSize))}
 	for {
 		i := int(next.Add(1)) - 1
 		if i >= len(r.files) {
@@ -235,14 +235,14 @@ func (r *reader) work(ctx context.Context, next *atomic.Int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.files[i].read(buffer, scanner); err != nil {
+		if err := r.files[i].read(&buffers, scanner); err != nil {
 			return err
 		}
 	}
 }
 
 // read sets the node's digest, size and matches.
-func (j job) read(buffer []byte, scanner *Scanner) error {
+func (j job) read(buffers *[2][]byte, scanner *Scanner) error {
 	fd, err := openFile(j.path)
 	if err != nil {
 		return err
@@ -251,7 +251,7 @@ func (j job) read(buffer []byte, scanner *Scanner) error {
 	if scanner != nil {
 		scanner.Reset()
 	}
-	j.node.Digest, j.node.Size, err = hashFile(fd, buffer, scanner)
+	j.node.Digest, j.node.Size, err = hashFile(fd, buffers, scanner)
 	if err != nil {
 		return &os.PathError{Op: "read", Path: j.path, Err: err}
 	}
@@ -276,7 +276,8 @@ func openFile(path string) (int, error) {
 }
 
 // hashFile hashes and scans (unless scanner is nil) all that can be read from fd.
-func hashFile(fd int, buffer []byte, scanner *Scanner) (digest.Digest, int64, error) {
+func hashFile(fd int, buffers *[2][]byte, scanner *Scanner) (digest.Digest, int64, error) {
+	buffer := buffers[0]
 	n, err := fill(fd, buffer)
 	if err != nil {
 		return digest.Digest{}, 0, err
@@ -288,21 +289,21 @@ func hashFile(fd int, buffer []byte, scanner *Scanner) (digest.Digest, int64, er
 		return digest.Sum(buffer[:n]), int64(n), nil
 	}
 	h := digest.New()
-	size := int64(0)
-	for {
-		size += int64(n)
-		_, _ = h.Write(buffer[:n]) // A hasher's Write never fails.
-		if n < len(buffer) {
-			break
+	_, _ = h.Write(buffer) // A hasher's Write never fails.
+	size := int64(n)
+	for p := range readAhead(fd, buffers) {
+		if p.err != nil {
+			err = p.err // It is the last.
+			continue
 		}
-		if n, err = fill(fd, buffer); err != nil {
-			return digest.Digest{}, 0, err
-		}
+		_, _ = h.Write(p.content) // likewise
 		if scanner != nil {
-			_, _ = scanner.Write(buffer[:n]) // likewise
+			_, _ = scanner.Write(p.content) // likewise
 		}
+		size += int64(len(p.content))
+		p.done()
 	}
-	return digest.Digest(h.Sum(nil)), size, nil
+	return digest.Digest(h.Sum(nil)), size, err
 }
 
 // fill reads until buffer is full or the file ends; only then is n less than the buffer's length.
