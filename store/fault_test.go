@@ -22,9 +22,11 @@ const taskVariable = "NBUILD_STORE_TEST_TASK"
 
 // tasks are what children do; dir is a store's folder. They tell their progress on stdout, a line a step.
 var tasks = map[string]func(dir string) error{
-	"add":  addTask,
-	"lock": lockTask,
-	"full": fullTask,
+	"add":     addTask,
+	"lock":    lockTask,
+	"full":    fullTask,
+	"collect": collectTask,
+	"visit":   visitTask,
 }
 
 func TestMain(m *testing.M) {

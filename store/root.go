@@ -106,27 +106,72 @@ func objectOfTarget(target string) (storepath.Path, bool) {
 	return p, err == nil
 }
 
-// Roots returns the recorded roots whose links still lead into this store, sorted by link.
+// Roots returns the recorded roots whose links still lead into this store, sorted by link. It fails if it can't tell where
+// a link leads.
 func (s *Store) Roots(ctx context.Context) ([]Root, error) {
-	dir := filepath.Join(s.dir, "roots")
-	entries, err := os.ReadDir(dir)
+	roots, _, err := s.readRoots()
+	return roots, errors.Join(err, ctx.Err())
+}
+
+// readRoots returns the roots, sorted by link, and the files of those records that name none any more.
+func (s *Store) readRoots() (roots []Root, dead []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "roots"))
 	if err != nil {
-		return nil, fmt.Errorf("list roots: %w", err)
+		return nil, nil, fmt.Errorf("list roots: %w", err)
 	}
-	var roots []Root
 	for _, e := range entries {
-		link, err := os.Readlink(filepath.Join(dir, e.Name()))
+		file := filepath.Join(s.dir, "roots", e.Name())
+		link, err := os.Readlink(file)
 		if err != nil {
 			continue // Another process is just making it.
 		}
-		target, err := os.Readlink(link)
+		p, ok, err := s.rootOf(link)
 		if err != nil {
-			continue // The user removed the link, which is how a root ends.
+			return nil, nil, fmt.Errorf("find out what a link keeps: %w", err)
 		}
-		if p, ok := objectOfTarget(target); ok && target == s.ObjectFile(p) {
-			roots = append(roots, Root{Link: link, Path: p})
+		if !ok || s.rootFile(link) != file { // A process that dies may leave a record under a temporary name.
+			dead = append(dead, file)
+			continue
 		}
+		roots = append(roots, Root{Link: link, Path: p})
 	}
 	slices.SortFunc(roots, func(a, b Root) int { return strings.Compare(a.Link, b.Link) })
-	return roots, ctx.Err()
+	return roots, dead, nil
+}
+
+// rootOf returns the object that a recorded link leads to. It is no root any more if the user has removed it or put
+// something else in its place. The error is one that says nothing of that, as when a folder can't be entered.
+func (s *Store) rootOf(link string) (p storepath.Path, ok bool, err error) {
+	target, err := os.Readlink(link)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ELOOP):
+		return "", false, nil
+	case err != nil:
+		return "", false, err
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(link), target)
+	}
+	p, ok = objectOfTarget(target)
+	if !ok {
+		return "", false, nil
+	}
+	same, err := s.isObjects(filepath.Dir(target))
+	return p, same, err
+}
+
+// isObjects reports whether a folder is that of this store's objects, which may have other names by symlinks above it.
+func (s *Store) isObjects(dir string) (bool, error) {
+	objects := filepath.Join(s.dir, "objects")
+	if dir == objects {
+		return true, nil
+	}
+	other, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	ours, err := os.Stat(objects)
+	return err == nil && os.SameFile(ours, other), err
 }

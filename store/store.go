@@ -30,6 +30,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"nbuild/internal/digest"
 	"nbuild/internal/fsx"
@@ -43,7 +44,7 @@ var ErrNotValid = errors.New("not in the store")
 // Options are choices about a store. The zero value is good.
 type Options struct {
 	NoDeduplicate bool         // don't hard-link identical files
-	Notice        func(string) // told, unless nil, what a user should know, as that the index was rebuilt
+	Notice        func(string) // told, unless nil, what a user should know: that the index was rebuilt, what is waited for
 }
 
 // An Object is a valid object: whole, hashed, read-only. Its slices belong to the store.
@@ -72,7 +73,8 @@ type Store struct {
 	objects map[storepath.Path]*Object
 }
 
-// Open opens the store in the folder dir and creates it if need be. It waits while another process repairs the store.
+// Open opens the store in the folder dir and creates it if need be. It waits while another process repairs the store or
+// decides what is garbage.
 // If an earlier process died and nobody else has the store open, it removes what that one left. If the index is missing or
 // damaged, it rebuilds it from the objects and says so (see Options.Notice).
 func Open(ctx context.Context, dir string, options Options) (*Store, error) {
@@ -84,6 +86,11 @@ func Open(ctx context.Context, dir string, options Options) (*Store, error) {
 }
 
 func open(ctx context.Context, dir string, options Options) (*Store, error) {
+	return begin(dir, options, func(s *Store) error { return s.start(ctx) })
+}
+
+// begin returns the store in the folder dir once start has locked it and opened its index.
+func begin(dir string, options Options, start func(*Store) error) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -97,7 +104,7 @@ func open(ctx context.Context, dir string, options Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, options: options, lock: storeLock, objects: map[storepath.Path]*Object{}}
 	s.pool = &pool{dir: filepath.Join(dir, "pool"), fresh: map[poolKey]string{}}
-	if err := s.start(ctx); err != nil {
+	if err := start(s); err != nil {
 		if s.index != nil {
 			err = errors.Join(err, s.index.close())
 		}
@@ -129,47 +136,90 @@ func makeFolders(dir string) error {
 
 // start takes the store's lock, opens the index, and repairs the store if it must and may.
 func (s *Store) start(ctx context.Context) error {
-	if err := s.lock.Shared(ctx); err != nil {
+	const waiting = "waiting for another nbuild, which removes garbage from the store or repairs it"
+	if err := s.await(ctx, s.lock.Shared, waiting); err != nil {
 		return err
 	}
-	unclean, err := hasEntries(filepath.Join(s.dir, "tmp"))
-	if err != nil {
+	unclean, err := s.openIndex(ctx)
+	if err != nil || !unclean {
 		return err
-	}
-	s.index, err = openIndex(s.indexFile(), filepath.Join(s.dir, "objects"))
-	if errors.Is(err, errIndexLost) {
-		if err := s.repair(ctx, err); err != nil {
-			return err
-		}
-		unclean = true
-	} else if err != nil {
-		return err
-	}
-	if !unclean {
-		return nil
 	}
 	alone, err := s.lock.TryExclusive()
 	if err == nil && alone {
-		err = s.clean()
+		err = s.clean(ctx)
 	}
-	return errors.Join(err, s.lock.Shared(ctx))
+	return errors.Join(err, s.await(ctx, s.lock.Shared, waiting))
+}
+
+// patience is how long nbuild waits for another one before it says so. Most end sooner.
+const patience = 300 * time.Millisecond
+
+// await takes a lock, and says what it waits for if that takes long.
+func (s *Store) await(ctx context.Context, take func(context.Context) error, waiting string) error {
+	soon, cancel := context.WithTimeout(ctx, patience)
+	err := take(soon)
+	cancel()
+	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	s.notice(waiting)
+	return take(ctx)
+}
+
+func (s *Store) notice(text string) {
+	if s.options.Notice != nil {
+		s.options.Notice(text)
+	}
+}
+
+// openIndex opens the index, or rebuilds it if it is lost, and reports whether there may be something to clean.
+func (s *Store) openIndex(ctx context.Context) (unclean bool, err error) {
+	unclean, err = hasEntries(filepath.Join(s.dir, "tmp"))
+	if err != nil {
+		return false, err
+	}
+	s.index, err = openIndex(s.indexFile(), filepath.Join(s.dir, "objects"))
+	if errors.Is(err, errIndexLost) {
+		return true, s.repair(ctx, err)
+	}
+	return unclean, err
 }
 
 // clean removes what no index names and no process uses. The caller holds the store's lock exclusively.
-func (s *Store) clean() error {
-	objects := filepath.Join(s.dir, "objects")
+//
+// If somebody holds an object that the index does not name, it removes nothing: what that one refers to is not known any
+// more. This happens when nbuild was killed while it collected garbage, and a machine was started from the garbage.
+func (s *Store) clean(ctx context.Context) error {
+	leases, err := s.suspendLeases(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.cleanUnleased()
+	return errors.Join(err, leases.Close())
+}
+
+func (s *Store) cleanUnleased() error {
 	valid, err := s.index.names()
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(objects)
+	entries, err := os.ReadDir(filepath.Join(s.dir, "objects"))
 	if err != nil {
 		return err
 	}
+	var rubbish []string
 	for _, e := range entries {
-		if !valid[e.Name()] {
-			err = errors.Join(err, fsx.RemoveAll(filepath.Join(objects, e.Name())))
+		if valid[e.Name()] {
+			continue
 		}
+		file := filepath.Join(s.dir, "objects", e.Name())
+		if held, err := isHeld(file); held || err != nil {
+			return err
+		}
+		rubbish = append(rubbish, file)
+	}
+	for _, file := range rubbish {
+		err = errors.Join(err, fsx.RemoveAll(file))
 	}
 	// tmp comes last: it is the mark that there is something to clean.
 	return errors.Join(err, removeEntries(filepath.Join(s.dir, "tmp")))
@@ -227,6 +277,13 @@ func (s *Store) processFolder() (string, error) {
 		s.scratch = dir
 	}
 	return s.scratch, nil
+}
+
+// abandonScratch leaves this process's folder to the next Open that finds nobody else here.
+func (s *Store) abandonScratch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scratch = ""
 }
 
 // temporary returns a new name in this process's folder.

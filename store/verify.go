@@ -185,9 +185,7 @@ func (s *Store) repair(ctx context.Context, lost error) error {
 	if err != nil {
 		return err
 	}
-	if s.options.Notice != nil {
-		s.options.Notice(fmt.Sprintf("store %s: %v; rebuilding it from the objects", s.dir, lost))
-	}
+	s.notice(fmt.Sprintf("store %s: %v; rebuilding it from the objects", s.dir, lost))
 	return s.rebuild(ctx)
 }
 

@@ -64,6 +64,15 @@ func StartFlush(file string) {
 	})
 }
 
+// SyncFolder waits until the names that were made or removed in a folder are on the disk.
+func SyncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 // RenameNew renames from to to, and fails with an error that matches fs.ErrExist if to is there already.
 func RenameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -36,6 +36,16 @@ func Open(name string) (*File, error) {
 	return &File{name: name, file: file}, nil
 }
 
+// OpenExisting opens the file or folder called name for its lock alone: it need not be writable, and is not created. What
+// is a symlink is refused.
+func OpenExisting(name string) (*File, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // A pipe would wait for its writer.
+	if err != nil {
+		return nil, err
+	}
+	return &File{name: name, file: file}, nil
+}
+
 // TryExclusive takes the lock for this File alone, and reports whether it could.
 // When it couldn't, a shared lock that was held before is lost.
 func (f *File) TryExclusive() (bool, error) { return f.try(unix.LOCK_EX) }
