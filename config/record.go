@@ -19,11 +19,12 @@ import (
 )
 
 // recordVersion is the version of a record's format. docs/formats.md describes it.
-const recordVersion = "nbuild evaluation 1"
+const recordVersion = "nbuild evaluation 2"
 
 // A Record says what an evaluation read and what it came to, so that the next one can be left out while all that was read
 // is as it was. Which mirror and which keys were used is no part of it: what they said is in the lock file.
 type Record struct {
+	Project   string                    // what was evaluated: the absolute path of its folder, or BuiltinFile
 	Evaluator string                    // what evaluated; another one may come to something else
 	Lock      digest.Digest             // of the lock file after the evaluation, zero when there was none
 	Files     map[string]digest.Digest  // the project's files, by path relative to its folder
@@ -39,7 +40,7 @@ type RecordedTarget struct {
 	Output     string
 }
 
-// NewRecord returns the record of an evaluation.
+// NewRecord returns the record of an evaluation. It leaves the project's name to the caller, who knows where it is.
 func NewRecord(evaluator string, lock digest.Digest, r *Result, messages []string) *Record {
 	record := &Record{
 		Evaluator: evaluator,
@@ -165,7 +166,7 @@ func (r *Record) Trace(p Project) (lines []string) {
 // Bytes returns the record as a file holds it.
 func (r *Record) Bytes() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\nevaluator %q\nlock %s\n", recordVersion, r.Evaluator, r.Lock)
+	fmt.Fprintf(&b, "%s\nproject %q\nevaluator %q\nlock %s\n", recordVersion, r.Project, r.Evaluator, r.Lock)
 	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
 		fmt.Fprintf(&b, "file %s %q\n", r.Files[name], name)
 	}
@@ -244,6 +245,8 @@ func (r *Record) parseLine(line string) (err error) {
 		}
 	}
 	switch word {
+	case "project":
+		r.Project = quoted
 	case "evaluator":
 		r.Evaluator = quoted
 	case "lock":

@@ -173,7 +173,7 @@ func TestRecordOnDisk(t *testing.T) {
 		"without its end": string(text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1]),
 		"one bit":         strings.Replace(string(text), "web", "wec", 1),
 		"longer":          string(text) + "\n",
-		"another version": strings.Replace(string(text), "evaluation 1", "evaluation 2", 1),
+		"another version": strings.Replace(string(text), "evaluation 2", "evaluation 1", 1),
 	}
 	for name, text := range damaged {
 		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
@@ -187,6 +187,7 @@ func TestRecordOnDisk(t *testing.T) {
 
 func FuzzParseRecord(f *testing.F) {
 	record := config.Record{
+		Project:   "/home/a \"b\"",
 		Evaluator: "a/b \"c\"",
 		Lock:      digest.Sum([]byte("lock")),
 		Files:     map[string]digest.Digest{"nbuild.star": digest.Sum([]byte("x")), "a b.star": {}},

@@ -106,6 +106,7 @@ func vectors(t *testing.T) map[string]string {
 func recordVector(greeting *derivations.Derivation) *config.Record {
 	source := storepath.New(digest.Derive(digest.ContextStorePath, nil), "www")
 	return &config.Record{
+		Project:   "/home/ann/web",
 		Evaluator: "Ab-1/c_2",
 		Files:     map[string]digest.Digest{"nbuild.star": digest.Sum([]byte("# a file\n")), "lib/a.star": digest.Sum(nil)},
 		Sources:   map[string]storepath.Path{"www": source},

@@ -13,7 +13,6 @@ import (
 
 	"nbuild/internal/digest"
 	"nbuild/internal/fsx"
-	"nbuild/internal/storepath"
 )
 
 // CollectOptions are choices about a collection of garbage. The zero value is good.
@@ -266,23 +265,4 @@ func (s *Store) forgetLogs(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// Leases returns the objects that somebody has a lease on, sorted by path.
-func (s *Store) Leases(ctx context.Context) ([]storepath.Path, error) {
-	objects, err := s.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var leased []storepath.Path
-	for _, o := range objects {
-		held, err := isHeld(s.ObjectFile(o.Path))
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return nil, fmt.Errorf("look for leases: %w", err)
-		}
-		if held {
-			leased = append(leased, o.Path)
-		}
-	}
-	return leased, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -217,5 +218,34 @@ func TestLeaseAgainstCollect(t *testing.T) {
 	}
 	if outcomes["abc"] == 0 || outcomes[""] == 0 {
 		t.Errorf("the outcomes were %v, want some of each", outcomes)
+	}
+}
+
+// Whoever opens the store while another process has it for itself waits, and says so.
+func TestOpenWaits(t *testing.T) {
+	g := newGarden(t)
+	g.close()
+	alone, err := lock.OpenExisting(g.dir + "/lock")
+	if err == nil {
+		err = alone.Exclusive(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := 0
+	s, err := Open(t.Context(), g.dir, Options{Notice: func(text string) {
+		said++
+		if !strings.HasPrefix(text, "waiting for another nbuild") {
+			t.Errorf("it says %q", text)
+		}
+		if err := alone.Close(); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err != nil || said != 1 {
+		t.Fatalf("it was said %d times, %v", said, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

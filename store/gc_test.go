@@ -163,7 +163,8 @@ func TestCollectKeeps(t *testing.T) {
 			name:  "a root",
 			plant: func(g *garden) { g.plant("a", ""); g.plant("b", ""); g.root("l", "a") },
 			want:  "a", bare: "a",
-		}, {
+		},
+		{
 			name: "what it refers to, and what that does",
 			plant: func(g *garden) {
 				g.plant("a", "")
@@ -173,7 +174,8 @@ func TestCollectKeeps(t *testing.T) {
 				g.root("l", "c")
 			},
 			want: "abc", bare: "abc",
-		}, {
+		},
+		{
 			name: "nothing for a link that was removed, replaced or turned into something else",
 			plant: func(g *garden) {
 				for _, name := range []string{"a", "b", "c", "d", "e"} {
@@ -188,7 +190,8 @@ func TestCollectKeeps(t *testing.T) {
 				}
 			},
 			want: "a", bare: "a",
-		}, {
+		},
+		{
 			name: "a lease, with its closure",
 			plant: func(g *garden) {
 				g.plant("a", "")
@@ -197,7 +200,8 @@ func TestCollectKeeps(t *testing.T) {
 				g.hold("b")
 			},
 			want: "ab", bare: "ab",
-		}, {
+		},
+		{
 			name: "what it was made of, and what that was made of",
 			plant: func(g *garden) {
 				g.plant("s", "")
@@ -211,7 +215,8 @@ func TestCollectKeeps(t *testing.T) {
 				g.root("l", "o")
 			},
 			want: "most", bare: "o",
-		}, {
+		},
+		{
 			name: "the inputs of the newest action only",
 			plant: func(g *garden) {
 				g.plant("a", "")
@@ -222,7 +227,8 @@ func TestCollectKeeps(t *testing.T) {
 				g.root("l", "o")
 			},
 			want: "bo", bare: "o",
-		}, {
+		},
+		{
 			name: "all outputs of every action",
 			plant: func(g *garden) {
 				for _, name := range []string{"o", "p", "q", "r", "s"} {
@@ -233,7 +239,8 @@ func TestCollectKeeps(t *testing.T) {
 				g.root("l", "q")
 			},
 			want: "opqr", bare: "opqr",
-		}, {
+		},
+		{
 			name: "inputs that are gone already are no matter",
 			plant: func(g *garden) {
 				g.plant("o", "")
@@ -242,7 +249,8 @@ func TestCollectKeeps(t *testing.T) {
 				g.root("l", "o")
 			},
 			want: "o", bare: "o",
-		}, {
+		},
+		{
 			name: "an object that refers to itself, while somebody needs it",
 			plant: func(g *garden) {
 				for _, name := range []string{"s", "x"} {

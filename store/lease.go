@@ -40,6 +40,9 @@ func (s *Store) Hold(ctx context.Context, p storepath.Path) (*Lease, error) {
 // Close ends the lease.
 func (l *Lease) Close() error { return l.lock.Close() }
 
+// Bequeath lets the lease outlive the process's program: what it executes in its place holds the lease on.
+func (l *Lease) Bequeath() error { return l.lock.Bequeath() }
+
 // suspendLeases waits until nobody is just taking a lease and lets nobody take one until the lock is closed.
 func (s *Store) suspendLeases(ctx context.Context) (*lock.File, error) {
 	l, err := lock.OpenExisting(filepath.Join(s.dir, "objects"))

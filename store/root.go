@@ -17,9 +17,9 @@ import (
 	"nbuild/internal/storepath"
 )
 
-// A Root is a symlink anywhere that keeps an object, with its closure, alive.
+// A Root is what keeps an object, with its closure, alive: a symlink anywhere, or a Lease.
 type Root struct {
-	Link string // absolute
+	Link string // absolute; empty for a lease
 	Path storepath.Path
 }
 
@@ -106,11 +106,51 @@ func objectOfTarget(target string) (storepath.Path, bool) {
 	return p, err == nil
 }
 
-// Roots returns the recorded roots whose links still lead into this store, sorted by link. It fails if it can't tell where
-// a link leads.
+// Roots returns the recorded roots whose links still lead into this store, sorted by link, and then the leases, sorted by
+// path. It fails if it can't tell where a link leads.
 func (s *Store) Roots(ctx context.Context) ([]Root, error) {
 	roots, _, err := s.readRoots()
-	return roots, errors.Join(err, ctx.Err())
+	if err != nil {
+		return nil, err
+	}
+	objects, err := s.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range objects {
+		held, err := isHeld(s.ObjectFile(o.Path))
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return nil, fmt.Errorf("look for leases: %w", err)
+		}
+		if held {
+			roots = append(roots, Root{Path: o.Path})
+		}
+	}
+	return roots, nil
+}
+
+// Keepers returns the roots that keep p alive, leases last.
+func (s *Store) Keepers(ctx context.Context, p storepath.Path) ([]Root, error) {
+	if _, err := s.Object(ctx, p); err != nil {
+		return nil, err
+	}
+	all, err := s.Roots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keeping, err := s.index.readKeeping(true)
+	if err != nil {
+		return nil, err
+	}
+	var keepers []Root
+	for _, r := range all {
+		clear(keeping.alive)
+		keeping.mark(r.Path)
+		if keeping.alive[keeping.numbers[p]] {
+			keepers = append(keepers, r)
+		}
+	}
+	return keepers, nil
 }
 
 // readRoots returns the roots, sorted by link, and the files of those records that name none any more.

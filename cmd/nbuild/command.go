@@ -29,7 +29,8 @@ func commands() []command {
 	return []command{
 		vmCommand(), systemCommand(), squashfsCommand(), isoCommand(), themeCommand(), buildCommand(), fetchCommand(),
 		initCommand(), checkCommand(), evalCommand(), optionsCommand(), formatCommand(), lockCommand(), logCommand(),
-		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeImportCommand(), storeRebuildCommand(),
+		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeImportCommand(),
+		storeCollectCommand(), storeRootsCommand(), storeRebuildCommand(),
 		versionCommand(), helpCommand(),
 	}
 }
@@ -57,6 +58,8 @@ type options struct {
 	origins    bool // nbuild eval
 	json       bool // nbuild eval, nbuild options
 	markdown   bool // nbuild options
+	dryRun     bool // nbuild store gc
+	outputs    bool // nbuild store gc
 }
 
 // globalFlags are understood by every command.
@@ -155,7 +158,7 @@ func findCommand(args []string) (command, []string, error) {
 		}
 	}
 	if after[0] == "store" {
-		return command{}, nil, usagef("nbuild store verify, ls, path-info, closure, import or rebuild-index", "store: which command?")
+		return command{}, nil, usagef("nbuild store verify, ls, path-info, closure, import, gc, roots or rebuild-index", "store: which command?")
 	}
 	return buildCommand(), args, nil
 }

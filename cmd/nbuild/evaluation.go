@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"nbuild/config"
 	"nbuild/internal/buildid"
 	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
+	"nbuild/store"
 )
 
 // Evaluating is left out when nothing has changed since the last time and all that is wanted is in the store. What the
@@ -65,20 +69,27 @@ func (w *workspace) project() config.Project {
 	}
 }
 
+// projectName returns what the project's record is called by.
+func (w *workspace) projectName() string {
+	if w.builtin {
+		return config.BuiltinFile // It is the same in all folders.
+	}
+	return w.directory
+}
+
 // recordFile returns where the project's record is.
 func (w *workspace) recordFile() string {
-	name := w.directory
-	if w.builtin {
-		name = config.BuiltinFile // It is the same in all folders.
-	}
-	return filepath.Join(w.store.Dir(), "evaluations", digest.Sum([]byte(name)).String())
+	return filepath.Join(recordFolder(w.store), digest.Sum([]byte(w.projectName())).String())
 }
+
+func recordFolder(s *store.Store) string { return filepath.Join(s.Dir(), "evaluations") }
 
 // record records an evaluation. That it can't is no reason to fail: the next one takes longer, and that is all.
 func (w *workspace) record(result *config.Result, messages []string, because string) {
 	evaluator, err := buildid.Self()
 	if err == nil {
 		r := config.NewRecord(evaluator, w.packages.lockDigest(), result, messages)
+		r.Project = w.projectName()
 		w.trace(r, "evaluated"+because)
 		err = r.Write(w.recordFile())
 	}
@@ -151,4 +162,50 @@ func (w *workspace) recordedPaths(ctx context.Context, r *config.Record, names [
 		found.paths = append(found.paths, outputs[t.Output])
 	}
 	return found, "", nil
+}
+
+// forgetEvaluations removes the records that no evaluation can be left out for: those of projects that are gone, those of
+// which no target is in the store, and those that can't be read.
+func forgetEvaluations(ctx context.Context, s *store.Store) error {
+	entries, err := os.ReadDir(recordFolder(s))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // Another nbuild is just writing it.
+		}
+		file := filepath.Join(recordFolder(s), e.Name())
+		useful, err := isUseful(ctx, s, config.ReadRecord(file))
+		if err != nil {
+			return err
+		}
+		if useful {
+			continue
+		}
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// isUseful reports whether a record, which may be nil, may save an evaluation.
+func isUseful(ctx context.Context, s *store.Store, r *config.Record) (bool, error) {
+	if r == nil {
+		return false, nil
+	}
+	if r.Project != config.BuiltinFile {
+		if there, err := hasProject(r.Project); err == nil && !there {
+			return false, nil
+		}
+	}
+	for _, t := range r.Targets {
+		if _, ok, err := s.DerivationOutputs(ctx, t.Derivation); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
 }

@@ -155,7 +155,7 @@ func hintFor(err error) string {
 	case errors.As(err, &forbidden):
 		return ""
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on the disk of the store, or name a store on another disk with --store"
+		return "nbuild store gc removes what is not needed any more; or name a store on another disk with --store"
 	}
 	return ""
 }

@@ -117,7 +117,7 @@ build runs again, and finds that it made the same.`,
 func withStore(least, most int, use func(context.Context, *options, *store.Store, []string) error) func(context.Context, *options, []string) error {
 	return func(ctx context.Context, o *options, args []string) (err error) {
 		if len(args) < least || most >= 0 && len(args) > most {
-			return usagef("nbuild help", "want %s, got %d arguments", map[int]string{0: "no arguments", 1: "a path"}[least], len(args))
+			return usagef("nbuild help", "want %s, got %d arguments", wantedPaths(least, most), len(args))
 		}
 		s, err := openStore(ctx, o)
 		if err != nil {
@@ -130,6 +130,16 @@ func withStore(least, most int, use func(context.Context, *options, *store.Store
 		}
 		return err
 	}
+}
+
+func wantedPaths(least, most int) string {
+	switch {
+	case most == 0:
+		return "no arguments"
+	case least == 0:
+		return "at most a path"
+	}
+	return "a path"
 }
 
 // parsePaths turns what a user writes for an object into store paths.

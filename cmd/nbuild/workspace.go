@@ -80,11 +80,15 @@ func openStore(ctx context.Context, o *options) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, dir, store.Options{Notice: func(text string) {
+	return store.Open(ctx, dir, storeOptions(o))
+}
+
+func storeOptions(o *options) store.Options {
+	return store.Options{Notice: func(text string) {
 		if !o.quiet {
 			fmt.Fprintf(o.stderr, "nbuild: %s\n", text)
 		}
-	}})
+	}}
 }
 
 func storeDirectory(o *options) (string, error) {

@@ -92,6 +92,19 @@ func wait(ctx context.Context, try func() (bool, error)) error {
 	}
 }
 
+// Bequeath lets a program that this process executes have the open file, and the lock with it.
+func (f *File) Bequeath() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file == nil {
+		return fmt.Errorf("lock %s: %w", f.name, fs.ErrClosed)
+	}
+	if _, err := unix.FcntlInt(f.file.Fd(), unix.F_SETFD, 0); err != nil {
+		return fmt.Errorf("lock %s: %w", f.name, err)
+	}
+	return nil
+}
+
 // Close gives up the lock. Closing again does nothing.
 func (f *File) Close() error {
 	f.mu.Lock()

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -150,5 +152,74 @@ func TestRangeEndsWithTheContext(t *testing.T) {
 	}
 	if err := held.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOpenExisting(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(dir+"/folder", 0o555), os.WriteFile(dir+"/file", nil, 0o444), os.Symlink("file", dir+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"folder", "file"} {
+		var files [2]*File
+		for i := range files {
+			var err error
+			if files[i], err = OpenExisting(dir + "/" + name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first, err := files[0].TryShared()
+		second, err2 := files[1].TryExclusive()
+		if !first || second || errors.Join(err, err2) != nil {
+			t.Errorf("%s: the first shares %t, %v, and the second has it alone %t, %v", name, first, err, second, err2)
+		}
+		if err := errors.Join(files[0].Close(), files[1].Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, want := range map[string]error{"link": syscall.ELOOP, "none": os.ErrNotExist} {
+		if _, err := OpenExisting(dir + "/" + name); !errors.Is(err, want) {
+			t.Errorf("%s: got error %v, want %v", name, err, want)
+		}
+	}
+	if _, err := os.Lstat(dir + "/none"); err == nil {
+		t.Error("what isn't there was made")
+	}
+}
+
+// A lock that is bequeathed must last as long as the program that has it, and one that isn't no longer than its File.
+func TestBequeath(t *testing.T) {
+	for _, bequeath := range []bool{true, false} {
+		name := filepath.Join(t.TempDir(), "lock")
+		held, other := open(t, name), open(t, name)
+		if err := held.Shared(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if bequeath {
+			if err := held.Bequeath(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		heir := exec.Command("cat") // It ends with its input.
+		input, err := heir.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(heir.Start(), held.Close()); err != nil {
+			t.Fatal(err)
+		}
+		free, err := other.TryExclusive()
+		if err != nil || free == bequeath {
+			t.Errorf("bequeathed %t: while the other program runs, the lock is free: %t, %v", bequeath, free, err)
+		}
+		if err := errors.Join(input.Close(), heir.Wait()); err != nil {
+			t.Fatal(err)
+		}
+		if free, err := other.TryExclusive(); err != nil || !free {
+			t.Errorf("bequeathed %t: when the other program has ended, the lock is free: %t, %v", bequeath, free, err)
+		}
+		if err := held.Bequeath(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("got error %v, want one that matches os.ErrClosed", err)
+		}
 	}
 }
