@@ -48,7 +48,7 @@ const (
 	leastDisk = 16
 	// mostCores is what QEMU's machine q35 takes without further devices.
 	mostCores = 255
-	// mostSharedDirectories leaves slots of the bus for what users add: it has 32, of which the machine itself takes seven.
+	// mostSharedDirectories leaves slots of the bus for what users add: it has 32, of which the machine itself takes eight.
 	mostSharedDirectories = 20
 	// longestTag is the size of the field in the configuration of a virtiofs device.
 	longestTag = 36
@@ -59,6 +59,10 @@ func GraphicsTools() []string { return append(VMTools(), "qemu-system-gui") }
 
 // storeTag is the name of the file system that is the store; scripts/init mounts it.
 const storeTag = "store"
+
+// sharedTarget is where the guest has the folder that SHARED_DIR names when the machine is started; scripts/run-vm-inside.sh
+// mounts it.
+const sharedTarget = "/tmp/shared"
 
 // complete fills in what is left out, in copies.
 func (m *Machine) complete() {
@@ -179,6 +183,9 @@ func (d SharedDirectory) check(complain func(string, ...any)) {
 	}
 	if !isPlainPath(d.Target) || d.Target == "/" || strings.ContainsFunc(d.Target, isControl) {
 		complainHere("target %q: want an absolute path without . and .., and without control characters", d.Target)
+	}
+	if d.Target == sharedTarget {
+		complainHere("target %q: that is where the machine has the folder that SHARED_DIR names; choose another", d.Target)
 	}
 	for _, folder := range []string{"/dev", "/nbuild", "/proc", "/sys"} {
 		if d.Target == folder || strings.HasPrefix(d.Target, folder+"/") {

@@ -82,10 +82,13 @@ func TestMachineFaults(t *testing.T) {
 		},
 		{
 			"shared paths",
-			Machine{SharedDirectories: []SharedDirectory{share("a", "", "mnt"), share("b", "x\ny", "/"), share("c", "x", "/nbuild/store/x")}},
+			Machine{SharedDirectories: []SharedDirectory{
+				share("a", "", "mnt"), share("b", "x\ny", "/"), share("c", "x", "/nbuild/store/x"), share("d", "x", "/tmp/shared"),
+			}},
 			[]string{
 				`shared directory "a": source "": want a path`, `shared directory "a": target "mnt": want an absolute path`,
 				`shared directory "b": source "x\ny"`, `shared directory "b": target "/"`, `shared directory "c": target "/nbuild/store/x": /nbuild is the system's own`,
+				`shared directory "d": target "/tmp/shared": that is where the machine has the folder that SHARED_DIR names`,
 			},
 		},
 		{"words", Machine{KernelParams: []string{"", "a b", `a="b"`}}, []string{`kernel parameter ""`, `kernel parameter "a b"`, `kernel parameter "a=\"b\""`}},

@@ -83,7 +83,10 @@ func TestRunner(t *testing.T) {
 	p.edit("nbuild.star", `"disk_size": 256`, `"disk_size": 400`)
 	p.builds("vm", "vm-machine")
 
-	g := startGuest(t, p.runner("machine"))
+	cmd := p.runner("machine")
+	cmd.Env = append(cmd.Env, "SHARED_DIR=../given")
+	given := p.beside("given")
+	g := startGuest(t, cmd)
 	t.Run("guest", func(t *testing.T) {
 		g.in(t, func() {
 			g.check("systemctl is-system-running --wait", "running")
@@ -96,6 +99,14 @@ func TestRunner(t *testing.T) {
 		})
 	})
 	t.Run("shared folders", func(t *testing.T) { g.in(t, func() { checkSharedFolders(g, p, work) }) })
+	t.Run("SHARED_DIR", func(t *testing.T) {
+		g.in(t, func() {
+			g.check("echo of the guest >/tmp/shared/file && stat -c %U /tmp/shared /tmp/shared/file", "root\nroot")
+			if text, err := os.ReadFile(filepath.Join(given, "file")); string(text) != "of the guest\n" {
+				t.Errorf("on the host the file has %q (%v)", text, err)
+			}
+		})
+	})
 	t.Run("forwarded port", func(t *testing.T) {
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Minute)
 		if err != nil {

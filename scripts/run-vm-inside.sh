@@ -3,7 +3,8 @@
 #   supervise  in a user and a mount namespace: starts the next as the first process of a pid namespace, which ends with
 #              it, hands on signals, and ends with its status
 #   prepare    makes a root folder of the tools and the host's folders, and moves there
-#   start      makes the disk if there is none, starts virtiofsd for the store and each shared folder, and QEMU
+#   start      makes the disk if there is none, starts virtiofsd for the store and each shared folder, and QEMU; or only
+#              shows QEMU's command line
 # When the first process of a pid namespace ends, the kernel kills all others in it, and the mount namespace goes with
 # the last of them. So nothing is left behind, however it ends.
 set -eu
@@ -39,13 +40,19 @@ supervise() {
 	done
 }
 
+# hand_on SIGNAL: again and again, as the first process of a pid namespace doesn't even notice a signal before it has a
+# trap for it.
 hand_on() {
-	[ -z "$child" ] || kill "-$1" "$child" 2>/dev/null || true
+	[ -n "$child" ] || exit 143
+	while kill "-$1" "$child" 2>/dev/null; do
+		"$busybox" usleep 100000
+	done &
 }
 
 # --- prepare ---
 
 prepare() {
+	trap 'exit 143' TERM INT HUP
 	supervisor=$1
 	shift
 	# It may have been killed before this process had asked to be told.
@@ -60,6 +67,7 @@ prepare() {
 	bind_host
 	bind_closure
 	shared_directories bind_shared
+	[ -z "${SHARED_DIR-}" ] || bind_folder @SHARED_DIR "$SHARED_DIR" SHARED_DIR
 	"$busybox" mount -t proc proc "$new/proc" 2>/dev/null || "$busybox" mount -o rbind /proc "$new/proc"
 	cd "$new"
 	# Where / is the initial file system it can't be moved away, only left.
@@ -124,18 +132,20 @@ bind_closure() {
 	done <"$object/closure"
 }
 
-# bind_shared NAME FOLDER ACCESS: a shared folder may be one of those that bind_host leaves out.
-bind_shared() {
+bind_shared() { bind_folder "$1" "$2" "virtualisation.shared_directories.$1"; }
+
+# bind_folder NAME FOLDER OPTION: a shared folder may be one of those that bind_host leaves out.
+bind_folder() {
 	from=$2
 	case $from in
 	/nbuild/store/*) from=$store/${from#/nbuild/store/} ;;
 	/*) ;;
 	*) from=$folder/$from ;;
 	esac
-	[ -d "$from" ] || fail "virtualisation.shared_directories.$1: there is no folder $from; make it, or name another as its source"
+	[ -d "$from" ] || fail "$3: there is no folder $from; make it, or name another"
 	"$busybox" mkdir -p "$new/nbuild/shared/$1"
 	"$busybox" mount -o rbind "$from" "$new/nbuild/shared/$1" 2>/dev/null ||
-		fail "virtualisation.shared_directories.$1: the folder $from cannot be mounted; look at its permissions"
+		fail "$3: the folder $from cannot be mounted; look at its permissions"
 }
 
 # --- start ---
@@ -144,11 +154,33 @@ start() {
 	busybox=/usr/bin/busybox
 	qemu='' daemon='' reader=''
 	trap 'hand_on_all' TERM INT HUP
+	printing=
+	while :; do
+		case ${1-} in
+		--print-command) printing=yes ;;
+		*) break ;;
+		esac
+		shift
+	done
 	# Options of the one who starts it come last, as the last one counts. They are separated by blanks, and no patterns.
 	set -f
 	# shellcheck disable=SC2086
 	set -- @qemu_options@ ${QEMU_OPTS-} "$@"
 	set +f
+	find_disk
+	choose_accelerator
+	choose_memory "$@"
+	choose_display
+	take_disk
+	devices=
+	share_store
+	shared_directories share_directory
+	[ -z "${SHARED_DIR-}" ] || share_folder SHARED_DIR @SHARED_DIR rw
+	run_qemu "$@"
+}
+
+# find_disk: sets image, and place, the folder that it is in.
+find_disk() {
 	is_visible "$folder" ||
 		fail "the folder $folder is one of the host's system, which the machine's programs do not see; start it elsewhere"
 	cd "$folder" || fail "the folder $folder cannot be entered"
@@ -163,16 +195,15 @@ start() {
 	if ! place=$(cd -P "${place:-/}" 2>/dev/null && pwd) || ! is_visible "$place"; then
 		fail "disk image $image: there is no folder ${image%/*}, or it is one of the host's system; make it, or name another"
 	fi
-	[ -e "$image" ] || make_disk
-	lock_disk
+}
+
+# take_disk: makes it if there is none.
+take_disk() {
+	if [ -z "$printing" ]; then
+		[ -e "$image" ] || make_disk
+		lock_disk
+	fi
 	grow_disk
-	share_store
-	devices=
-	shared_directories share_directory
-	choose_accelerator
-	choose_memory "$@"
-	choose_display
-	run_qemu "$@"
 }
 
 # is_visible FOLDER: bind_host left the others out.
@@ -222,8 +253,10 @@ grow_disk() {
 	[ $# = 16 ] && [ $((${15} & 0xffff)) = $((0xef53)) ] || return 0
 	size=$((($2 << $7) / 1024)) declared=@disk@
 	[ $size -lt $declared ] || return 0
-	say "disk image $image grows from $size to $declared MiB"
-	/usr/bin/qemu-img resize -q -f qcow2 "$image" ${declared}M || say "disk image $image stays as it is"
+	if [ -z "$printing" ]; then
+		say "disk image $image grows from $size to $declared MiB"
+		/usr/bin/qemu-img resize -q -f qcow2 "$image" ${declared}M || say "disk image $image stays as it is"
+	fi
 	grow='systemd.mount-extra=/dev/disk/by-id/virtio-nbuild:/run/nbuild-disk:ext4:noatime,x-systemd.growfs'
 }
 
@@ -235,13 +268,13 @@ share_store() {
 	share store /nbuild/store --readonly --sandbox=none --cache=always --no-announce-submounts
 }
 
-# share_directory NAME FOLDER ACCESS: its user is the only one there is here, so whatever user of the guest makes a file,
-# it is that user's on the host.
-share_directory() {
-	socket=shared-$1
-	devices="$devices -chardev socket,id=$socket,path=/nbuild/run/$socket.socket"
-	devices="$devices -device vhost-user-fs-pci,chardev=$socket,tag=$1"
-	set -- "$socket" "/nbuild/shared/$1" "$3"
+share_directory() { share_folder "shared-$1" "$1" "$3"; }
+
+# share_folder SOCKET NAME ACCESS: its user is the only one there is here, so whatever user of the guest makes a file, it is
+# that user's on the host.
+share_folder() {
+	devices="$devices -chardev socket,id=$1,path=/nbuild/run/$1.socket -device vhost-user-fs-pci,chardev=$1,tag=$2"
+	set -- "$1" "/nbuild/shared/$2" "$3"
 	everybody=squash-guest:0:0:4294967295
 	if [ "$3" = ro ]; then
 		share "$1" "$2" --sandbox=chroot --readonly
@@ -252,6 +285,7 @@ share_directory() {
 
 # share NAME FOLDER OPTION...: starts a virtiofsd and waits until it listens.
 share() {
+	[ -z "$printing" ] || return 0
 	socket=/nbuild/run/$1.socket shared=$2
 	shift 2
 	/usr/libexec/virtiofsd --socket-path="$socket" --shared-dir="$shared" "$@" --rlimit-nofile=0 --log-level=error </dev/null &
@@ -267,7 +301,12 @@ share() {
 
 # A /dev/kvm that is there may still not work: in a virtual machine without nesting, or for want of permission.
 choose_accelerator() {
-	accelerator='-accel kvm -accel tcg,thread=multi'
+	accelerator='-accel tcg,thread=multi' wanted=${NBUILD_ACCEL-}
+	case $wanted in
+	tcg) return ;;
+	kvm | '') ;;
+	*) fail "NBUILD_ACCEL is '$wanted'; want kvm or tcg" ;;
+	esac
 	if [ ! -e /dev/kvm ]; then
 		why='there is no /dev/kvm'
 	elif ! $busybox grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo; then
@@ -275,9 +314,11 @@ choose_accelerator() {
 	elif ! (: <>/dev/kvm) 2>/dev/null; then
 		why='/dev/kvm cannot be opened'
 	else
+		# What looks well may fail nevertheless; then QEMU takes the next.
+		[ "$wanted" = kvm ] && accelerator='-accel kvm' || accelerator="-accel kvm $accelerator"
 		return
 	fi
-	accelerator='-accel tcg,thread=multi'
+	[ -z "$wanted" ] || fail "NBUILD_ACCEL is kvm, and $why"
 	say "$why: the processor is emulated, which is slow"
 }
 
@@ -314,10 +355,8 @@ choose_display() {
 run_qemu() {
 	choose_parameters
 	forwards=@forward_ports@
-	mkfifo_errors
-	exec 3<&0
 	# shellcheck disable=SC2086 # Of these texts each is several words.
-	/usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
+	set -- /usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
 		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
 		-smp @cores@ -display "$display" -vga none $cards \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
@@ -325,7 +364,11 @@ run_qemu() {
 		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store $devices \
 		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2" -device virtio-blk-pci,drive=disk,serial=nbuild \
 		-netdev "user,id=net0${forwards:+,$forwards}${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
-		-device virtio-rng-pci "$@" <&3 2>/nbuild/run/errors 3<&- 9<&- &
+		-device virtio-rng-pci "$@"
+	[ -z "$printing" ] || { print_command "$@"; exit; }
+	mkfifo_errors
+	exec 3<&0
+	"$@" <&3 2>/nbuild/run/errors 3<&- 9<&- &
 	qemu=$!
 	while :; do
 		status=0
@@ -334,6 +377,33 @@ run_qemu() {
 	done
 	wait $reader || true
 	exit "$status"
+}
+
+# print_command WORD...: as a shell reads them.
+print_command() {
+	separator=
+	for word; do
+		printf %s "$separator"
+		separator=' '
+		case $word in
+		'' | *[!a-zA-Z0-9_./:,=@%+-]*) print_quoted "$word" ;;
+		*) printf %s "$word" ;;
+		esac
+	done
+	echo
+}
+
+print_quoted() {
+	rest=$1
+	printf "'"
+	while :; do
+		case $rest in
+		*\'*) printf "%s'\\\\''" "${rest%%\'*}" ;;
+		*) break ;;
+		esac
+		rest=${rest#*\'}
+	done
+	printf "%s'" "$rest"
 }
 
 # escape NAME: a comma in an option's value is written twice.
@@ -346,6 +416,7 @@ choose_parameters() {
 	parameters=@params@
 	parameters="$parameters nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild $(speed_parameters)"
 	more=@machine_params@
+	[ -z "${SHARED_DIR-}" ] || more="$more systemd.mount-extra=@SHARED_DIR:/tmp/shared:virtiofs:rw"
 	parameters="$parameters $grow $more ${QEMU_KERNEL_PARAMS-}"
 	length=$(printf %s "$parameters" | $busybox wc -c)
 	[ "$length" -le 2047 ] || fail "the kernel's parameters have $length bytes, and 2047 is the most: $parameters"
@@ -355,7 +426,7 @@ choose_parameters() {
 speed_parameters() {
 	case $accelerator in
 	*kvm*) ;;
-	*) echo mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ;;
+	*) printf 'mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ' ;;
 	esac
 	echo random.trust_cpu=on 8250.nr_uarts=1 systemd.gpt_auto=0
 }

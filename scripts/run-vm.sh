@@ -1,11 +1,27 @@
 #!/bin/sh
-# Starts the virtual machine @host@. Its arguments go to QEMU, and so does what these variables say:
-#   QEMU_OPTS           further options, separated by blanks
-#   QEMU_NET_OPTS       of the network, e.g. hostfwd=tcp:127.0.0.1:2222-:22
-#   QEMU_KERNEL_PARAMS  further kernel parameters
-#   NBUILD_DISK_IMAGE   the disk, instead of the configuration's
-# Ctrl-A X ends it, and so does poweroff in the guest.
+# Starts the virtual machine @host@.
 #
+# usage: run-@host@-vm [OPTION...] [QEMU-ARGUMENT...]
+#
+# options, before what is for QEMU:
+#   --help              show this
+#   --print-command     show QEMU's command line, as a shell would read it, and start nothing
+#
+# variables of the environment:
+#   QEMU_OPTS           further options of QEMU, separated by blanks
+#   QEMU_NET_OPTS       of its network
+#   QEMU_KERNEL_PARAMS  further kernel parameters
+#   NBUILD_ACCEL        kvm or tcg: the processor's virtualisation, or none, which is slow (default: kvm where it works)
+#   NBUILD_DISK_IMAGE   the disk, instead of the configuration's
+#   SHARED_DIR          a folder that the guest has at /tmp/shared, and may write to
+#
+# examples:
+#   run-@host@-vm -m 2048
+#   QEMU_NET_OPTS=hostfwd=tcp:127.0.0.1:2222-:22 run-@host@-vm
+#   SHARED_DIR=. QEMU_KERNEL_PARAMS=systemd.unit=rescue.target run-@host@-vm
+#
+# Ctrl-A X ends it, and so does poweroff in the guest.
+
 # All that it runs is in the store this script lies in; of the host it takes the shell that runs it, and readlink when
 # it is started by a link. It may be there without nbuild.
 set -eu
@@ -13,6 +29,18 @@ set -eu
 fail() {
 	echo "run-@host@-vm: $*" >&2
 	exit 1
+}
+
+# help: shows the comment at the top.
+help() {
+	while IFS= read -r line; do
+		case $line in
+		'#!'*) continue ;;
+		'#'*) line=${line#\#} ;;
+		*) break ;;
+		esac
+		printf '%s\n' "${line# }"
+	done <"$self"
 }
 
 # explain_namespaces: says why a user namespace can't be had, and what to do.
@@ -40,6 +68,16 @@ case $self in
 */*) ;;
 *) self=$(command -v -- "$self") || fail "cannot find myself" ;;
 esac
+for argument; do
+	case $argument in
+	--help)
+		help
+		exit
+		;;
+	--print-command) ;;
+	*) break ;;
+	esac
+done
 [ ! -h "$self" ] || self=$(readlink -f -- "$self")
 object=$(cd -P -- "${self%/*}/.." && pwd -P)
 store=${object%/*}

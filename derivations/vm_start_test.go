@@ -1,0 +1,97 @@
+package derivations
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestRunnerPrintsCommand lets a shell read what a runner shows, and compares it with what the runner does.
+func TestRunnerPrintsCommand(t *testing.T) {
+	machine := Machine{
+		DiskImage:         "it's a, $disk",
+		QEMUOptions:       []string{"-name  two words", "-fw_cfg", `name=x,string="a" 'b' '' $c *`, "''", `back\slash`, "a~b"},
+		SharedDirectories: []SharedDirectory{{Name: "work", Source: "a b", Target: "/mnt/a b"}},
+	}
+	r := newFakeRunner(t, machine)
+	env := []string{"QEMU_OPTS=-m 2G", "QEMU_KERNEL_PARAMS=a=`b`", "SHARED_DIR=."}
+	printed, err := r.start(append(env, "NBUILD_ACCEL=tcg"), "--print-command", "", "the 'last'")
+	if err != nil || strings.Count(printed, "\n") != 1 {
+		t.Fatalf("it shows %q (%v), want one line", printed, err)
+	}
+	if entries, err := os.ReadDir(r.folder); err != nil || len(entries) > 0 {
+		t.Errorf("it made %v (%v)", entries, err)
+	}
+	if started, err := os.ReadDir(filepath.Join(r.top, "records")); err != nil || len(started) > 0 {
+		t.Errorf("it started %v (%v)", started, err)
+	}
+	if out, err := r.start(append(env, "NBUILD_ACCEL=tcg"), "", "the 'last'"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	words, err := exec.Command("/bin/sh", "-c", `for word in `+strings.TrimSuffix(printed, "\n")+`; do printf '%s\0' "$word"; done`).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(words), r.top, ""), "\x00"), "\x00")
+	want := append([]string{"/usr/bin/qemu-system-x86_64"}, r.starts("qemu")[0]...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the command (-started +shown):\n%s", diff)
+	}
+}
+
+// TestRunnerAccelerator asks for a processor. What there is depends on the machine that the test runs on.
+func TestRunnerAccelerator(t *testing.T) {
+	const kvm, tcg = "kvm", "tcg,thread=multi"
+	tests := []struct {
+		value string
+		fails string // how it says that there is none; empty when there always is
+		want  []string
+	}{
+		{"tcg", "", []string{tcg}},
+		{"kvm", "NBUILD_ACCEL is kvm, and ", []string{kvm}},
+		{"xen", "NBUILD_ACCEL is 'xen'; want kvm or tcg\n", nil},
+		{"kvm:tcg", "NBUILD_ACCEL is 'kvm:tcg'; want kvm or tcg\n", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.value, func(t *testing.T) {
+			r := newFakeRunner(t, Machine{})
+			out, err := r.start([]string{"NBUILD_ACCEL=" + test.value})
+			if err != nil {
+				if test.fails == "" || !strings.Contains(out, test.fails) || strings.Count(out, "\n") != 1 {
+					t.Errorf("it says %q, want %q", out, test.fails)
+				}
+				if entries, _ := os.ReadDir(r.folder); len(entries) > 0 { // Of a folder of our own.
+					t.Errorf("it made %v", entries)
+				}
+				return
+			}
+			if got := options(r.starts("qemu")[0], "-accel"); !slices.Equal(got, test.want) || out != "" {
+				t.Errorf("the accelerator is %q, want %q; it says %q", got, test.want, out)
+			}
+		})
+	}
+}
+
+// TestRunnerSharedDir shares a folder that only whoever starts the machine knows of.
+func TestRunnerSharedDir(t *testing.T) {
+	for _, value := range []string{"/some/where", ""} {
+		r := newFakeRunner(t, Machine{})
+		if out, err := r.start([]string{"SHARED_DIR=" + value}); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		args, servers := r.starts("qemu")[0], r.starts("virtiofsd")
+		mounted := strings.Contains(options(args, "-append")[0], " systemd.mount-extra=@SHARED_DIR:/tmp/shared:virtiofs:rw ")
+		device := slices.Contains(args, "vhost-user-fs-pci,chardev=SHARED_DIR,tag=@SHARED_DIR")
+		if want := value != ""; mounted != want || device != want || (len(servers) == 2) != want {
+			t.Errorf("SHARED_DIR=%s: mounted %v, device %v, servers %q", value, mounted, device, servers)
+		}
+		if value != "" && !slices.Contains(servers[1], "--shared-dir=/nbuild/shared/@SHARED_DIR") {
+			t.Errorf("the server of SHARED_DIR: %q", servers[1])
+		}
+	}
+}
