@@ -218,6 +218,7 @@ func (s settings) archive(spec *derivations.SystemSpec, r debian.Request, kernel
 	if r.Suite == "" {
 		r.Suite = defaultSuite
 	}
+	spec.Suite = r.Suite
 	slices.Sort(r.Packages)
 	r.Packages = slices.Compact(r.Packages)
 	var okPackages, okKernel bool

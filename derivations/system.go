@@ -12,6 +12,7 @@ import (
 type SystemSpec struct {
 	Name         string        // the last part of the derivations' names; empty means HostName
 	HostName     string        // one label: letters, digits and hyphens
+	Suite        string        // of Debian, that the packages are of
 	Packages     []PackageFile // BasePackages and what they depend on, and what else is wanted
 	Kernel       []PackageFile // KernelPackage and what it depends on; only the image is used
 	KernelParams []string      // all of them

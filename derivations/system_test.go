@@ -43,6 +43,7 @@ func testSpec(t *testing.T, p *Packages) SystemSpec {
 	}
 	return SystemSpec{
 		HostName:     "web",
+		Suite:        "trixie",
 		Packages:     testPackages("systemd", "openssh-server", "sudo", "dbus-system-bus-common"),
 		Kernel:       testPackages("linux-image-6.12.1-cloud-amd64", "linux-image-cloud-amd64", "linux-base"),
 		KernelParams: []string{"panic=5"},

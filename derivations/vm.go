@@ -66,6 +66,7 @@ func runnerTexts(spec *SystemSpec, s *System) []string {
 		"@memory@", strconv.Itoa(m.Memory),
 		"@cores@", strconv.Itoa(m.Cores),
 		"@disk@", strconv.Itoa(m.Disk),
+		"@debian@", shellWord(spec.Suite),
 		"@disk_image@", shellWord(image),
 		"@forward_ports@", shellWord(strings.Join(forwards, ",")),
 		"@shared_directories@", strings.Join(shared, "\n\t"),

@@ -3,6 +3,7 @@ package derivations
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -64,8 +65,8 @@ func listen(name string) {
 const fakeImageTool = `for last; do :; done
 case $1 in
 dd) for arg; do case $arg in of=*) cp "$FAKE_SUPERBLOCK" "${arg#of=}" 2>/dev/null || exit 1 ;; esac; done ;;
-resize) echo "$*" >"$FAKE_RECORDS/resize" ;;
-*) echo made >"$last" ;;
+resize | create) echo "$*" >"$FAKE_RECORDS/$1" ;;
+*) { printf 'made\n%107s' '' && printf 'its own'; } >"$last" ;;
 esac`
 
 // A fakeRunner is the inner script of a runner, whose programs only tell what they were given.
@@ -79,7 +80,7 @@ type fakeRunner struct {
 func newFakeRunner(t *testing.T, m Machine) *fakeRunner {
 	t.Helper()
 	r := &fakeRunner{t: t, top: t.TempDir(), folder: t.TempDir()}
-	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/libexec", "nbuild/run", "records"} {
+	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/libexec", "nbuild", "records"} {
 		if err := os.MkdirAll(filepath.Join(r.top, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -117,6 +118,10 @@ func newFakeRunner(t *testing.T, m Machine) *fakeRunner {
 // start starts the machine with further variables of the environment and arguments for QEMU. It returns what it says.
 func (r *fakeRunner) start(env []string, args ...string) (string, error) {
 	r.t.Helper()
+	run := filepath.Join(r.top, "nbuild/run") // Each start has one of its own.
+	if err := errors.Join(os.RemoveAll(run), os.Mkdir(run, 0o755)); err != nil {
+		r.t.Fatal(err)
+	}
 	cmd := exec.Command("/bin/sh", append([]string{r.script, "start", "/store", "/store/object", r.folder}, args...)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "FAKE_RECORDS=" + filepath.Join(r.top, "records")}, env...)
 	cmd.WaitDelay = time.Minute // Outside of its pid namespace a runner can leave processes behind.
@@ -224,7 +229,7 @@ func TestRunner(t *testing.T) {
 			if got := args[len(args)-len(test.last):]; !slices.Equal(got, test.last) {
 				t.Errorf("the last arguments are %q, want %q", got, test.last)
 			}
-			if text, err := os.ReadFile(filepath.Join(r.folder, test.image)); string(text) != "made\n" {
+			if text, err := os.ReadFile(filepath.Join(r.folder, test.image)); !strings.Contains(string(text), "nbuild-disk host=web debian=trixie ") {
 				t.Errorf("the disk %s: %q, %v", test.image, text, err)
 			}
 		})

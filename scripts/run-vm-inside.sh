@@ -154,14 +154,18 @@ start() {
 	busybox=/usr/bin/busybox
 	qemu='' daemon='' reader=''
 	trap 'hand_on_all' TERM INT HUP
-	printing=
+	printing='' ephemeral='' fresh='' keep=''
 	while :; do
 		case ${1-} in
 		--print-command) printing=yes ;;
+		--ephemeral) ephemeral=yes ;;
+		--fresh) fresh=yes ;;
+		--keep) keep=yes ;;
 		*) break ;;
 		esac
 		shift
 	done
+	[ -z "$fresh" ] || [ -z "$keep" ] || fail '--fresh and --keep contradict each other; choose one'
 	# Options of the one who starts it come last, as the last one counts. They are separated by blanks, and no patterns.
 	set -f
 	# shellcheck disable=SC2086
@@ -191,19 +195,46 @@ find_disk() {
 	# Nobody takes it for an option then, or for a protocol of QEMU's.
 	*) image=./$image ;;
 	esac
+	if [ -h "$image" ]; then
+		image=$($busybox readlink -f "$image") || fail "disk image $image is a link that leads nowhere; delete it, or name another"
+	fi
 	place=${image%/*}
 	if ! place=$(cd -P "${place:-/}" 2>/dev/null && pwd) || ! is_visible "$place"; then
 		fail "disk image $image: there is no folder ${image%/*}, or it is one of the host's system; make it, or name another"
 	fi
 }
 
-# take_disk: makes it if there is none.
+# take_disk: makes it if there is none, and looks whose it is.
 take_disk() {
-	if [ -z "$printing" ]; then
-		[ -e "$image" ] || make_disk
+	replacing='' release=@debian@
+	if [ -n "$ephemeral" ]; then
+		borrow_disk
+	elif [ -z "$printing" ]; then
+		if [ -n "$fresh" ] && [ -e "$image" ]; then
+			lock_disk # Nobody's disk goes while a machine uses it.
+			replacing=yes
+		fi
+		if [ ! -e "$image" ] || [ -n "$replacing" ]; then make_disk; fi
 		lock_disk
+		check_owner
 	fi
 	grow_disk
+}
+
+# borrow_disk: takes an overlay over the disk, or over none. The overlay is not written to either, it can only grow: on
+# top of it QEMU puts one of its own, in a file that it deletes as soon as it has opened it.
+borrow_disk() {
+	overlay=/nbuild/run/disk
+	if [ -n "$printing" ]; then
+		:
+	elif [ -e "$image" ] && [ -z "$fresh" ]; then
+		lock_disk
+		check_owner
+		/usr/bin/qemu-img create -q -f qcow2 -F qcow2 -b "$place/${image##*/}" $overlay || fail "disk image $image cannot be used"
+	else
+		make_file_system $overlay
+	fi
+	image=$overlay
 }
 
 # is_visible FOLDER: bind_host left the others out.
@@ -218,27 +249,86 @@ hand_on_all() {
 	kill -TERM "$qemu" 2>/dev/null || true
 }
 
-# make_disk: an empty file system. It takes its name when it is whole; in the meantime another machine of the same
-# folder waits.
+# make_disk: it takes its name when it is whole; in the meantime another machine of the same folder waits.
 make_disk() {
 	exec 8<"$place"
 	/usr/bin/flock 8
-	if [ ! -e "$image" ]; then
-		raw=/nbuild/run/disk
-		$busybox truncate -s @disk@M $raw
-		/usr/sbin/mke2fs -q -F -t ext4 -L nbuild -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,nodiscard $raw
-		/usr/bin/qemu-img convert -f raw -O qcow2 $raw "$image.new" || fail "disk image $image cannot be made"
-		$busybox mv "$image.new" "$image"
-		$busybox rm $raw
+	if [ ! -e "$image" ] || [ -n "$replacing" ]; then
+		made=/nbuild/run/disk
+		make_file_system $made
+		$busybox dd if=$made of="$image.new" bs=1M conv=fsync status=none || {
+			$busybox rm -f "$image.new"
+			fail "disk image $image cannot be made"
+		}
+		$busybox mv -f "$image.new" "$image"
+		$busybox rm $made
 	fi
 	exec 8<&-
 }
 
-# QEMU locks the image too, and would tell it in its own words.
+# make_file_system IMAGE: an empty one. Whose it is stands in the image's header, in an extension as qcow2 has them: QEMU
+# keeps those that it doesn't know, wherever the file goes and whatever is done to it. It is put before the others, so that
+# none has to be understood; all of them are in the first 64 KiB, where else is nothing.
+make_file_system() {
+	raw=/nbuild/run/raw header=/nbuild/run/header
+	$busybox truncate -s @disk@M $raw
+	/usr/sbin/mke2fs -q -F -t ext4 -L nbuild -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,nodiscard $raw
+	/usr/bin/qemu-img convert -f raw -O qcow2 $raw "$1" || fail 'an empty disk cannot be made'
+	{
+		printf 'nbld\000\000\002\000'
+		owner
+		$busybox head -c 4096 "$1" | $busybox tail -c +113
+	} >$header
+	$busybox dd if=$header of="$1" bs=112 seek=1 conv=notrunc status=none
+	$busybox rm $raw $header
+}
+
+# owner: whom a disk is made for, in the 512 bytes that the extension has.
+owner() {
+	printf 'nbuild-disk %-500.500s' "host=@host@ debian=$release size=@disk@ system=@system@"
+}
+
+# check_owner: what another host has left on a disk, or another release of Debian, is no state of this system. Its own
+# system may be another than the last time: that is what disks are kept for. A disk that doesn't say whose it is is taken
+# as it is.
+check_owner() {
+	mark='nbld....nbuild-disk ' # Of its length there is nothing that can be printed.
+	header=$($busybox head -c 4096 "$image" | $busybox tr -c ' -~' .)
+	before=${header%%"$mark"*}
+	[ "$before" != "$header" ] || return 0
+	host='' debian='' size='' system=''
+	set -f
+	for word in ${header#"$before$mark"}; do
+		case $word in
+		host=*) host=${word#*=} ;;
+		debian=*) debian=${word#*=} ;;
+		size=*) size=${word#*=} ;;
+		system=*) system=${word#*=} ;;
+		*) break ;;
+		esac
+	done
+	set +f
+	[ "$host" != @host@ ] || [ "$debian" != "$release" ] || return 0
+	[ -n "$keep" ] || fail "disk image $image was made for $host with Debian $debian ($size MiB, $system), and this is @host@ with Debian $release:" \
+		"--keep takes it as it is, --fresh deletes it and makes a new one"
+	[ -n "$ephemeral" ] || owner | $busybox dd of="$image" bs=$((${#before} + 8)) seek=1 conv=notrunc status=none
+}
+
+# lock_disk: for this machine alone, or, where nothing is written to it, together with others that only read. QEMU locks the
+# image too, and would tell it in its own words.
 lock_disk() {
-	(: <>"$image") 2>/dev/null || fail "disk image $image cannot be opened for writing"
-	exec 9<>"$image"
-	/usr/bin/flock -n 9 || fail "disk image $image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE"
+	if [ -n "$ephemeral" ]; then
+		(: <"$image") 2>/dev/null || fail "disk image $image cannot be read"
+		exec 9<"$image"
+	else
+		(: <>"$image") 2>/dev/null || fail "disk image $image cannot be opened for writing"
+		exec 9<>"$image"
+	fi
+	# It may have been replaced since it was opened.
+	# shellcheck disable=SC3013 # Busybox has it.
+	if ! /usr/bin/flock -n ${ephemeral:+-s} 9 || ! [ "$image" -ef /proc/self/fd/9 ]; then
+		fail "disk image $image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE"
+	fi
 }
 
 # grow_disk: a disk that is smaller than the configuration's becomes as large. Its file system grows in the guest, by
@@ -254,7 +344,7 @@ grow_disk() {
 	size=$((($2 << $7) / 1024)) declared=@disk@
 	[ $size -lt $declared ] || return 0
 	if [ -z "$printing" ]; then
-		say "disk image $image grows from $size to $declared MiB"
+		[ -n "$ephemeral" ] || say "disk image $image grows from $size to $declared MiB"
 		/usr/bin/qemu-img resize -q -f qcow2 "$image" ${declared}M || say "disk image $image stays as it is"
 	fi
 	grow='systemd.mount-extra=/dev/disk/by-id/virtio-nbuild:/run/nbuild-disk:ext4:noatime,x-systemd.growfs'
@@ -315,7 +405,8 @@ choose_accelerator() {
 		why='/dev/kvm cannot be opened'
 	else
 		# What looks well may fail nevertheless; then QEMU takes the next.
-		[ "$wanted" = kvm ] && accelerator='-accel kvm' || accelerator="-accel kvm $accelerator"
+		accelerator="-accel kvm $accelerator"
+		[ "$wanted" != kvm ] || accelerator='-accel kvm'
 		return
 	fi
 	[ -z "$wanted" ] || fail "NBUILD_ACCEL is kvm, and $why"
@@ -362,7 +453,7 @@ run_qemu() {
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
 		-kernel @kernel@ -initrd @initrd@ -append "$parameters" \
 		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store $devices \
-		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2" -device virtio-blk-pci,drive=disk,serial=nbuild \
+		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2${ephemeral:+,snapshot=on}" -device virtio-blk-pci,drive=disk,serial=nbuild \
 		-netdev "user,id=net0${forwards:+,$forwards}${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
 		-device virtio-rng-pci "$@"
 	[ -z "$printing" ] || { print_command "$@"; exit; }

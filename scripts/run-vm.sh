@@ -6,6 +6,10 @@
 # options, before what is for QEMU:
 #   --help              show this
 #   --print-command     show QEMU's command line, as a shell would read it, and start nothing
+#   --ephemeral         keep nothing: what is written goes to a file in TMPDIR, or /var/tmp, which is gone in the end.
+#                       Any number of such machines may run with one disk at once, and there need not be one
+#   --keep              take the disk as it is, although it was made for another host or another Debian, and remember that
+#   --fresh             begin with an empty disk; the one that is there is deleted, unless --ephemeral is said, too
 #
 # variables of the environment:
 #   QEMU_OPTS           further options of QEMU, separated by blanks
@@ -74,7 +78,7 @@ for argument; do
 		help
 		exit
 		;;
-	--print-command) ;;
+	--print-command | --ephemeral | --fresh | --keep) ;;
 	*) break ;;
 	esac
 done
