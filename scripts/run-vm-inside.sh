@@ -1,7 +1,7 @@
 #!/bin/sh
 # The inner part of run-@host@-vm. It runs by the store's busybox, in three steps:
 #   supervise  in a user and a mount namespace: starts the next as the first process of a pid namespace, which ends with
-#              it, hands on signals, and ends with its status
+#              it, hands on signals, and ends with its status; has the machine's lease open meanwhile, as 7
 #   prepare    makes a root folder of the tools and the host's folders, and moves there
 #   start      makes the disk if there is none, starts virtiofsd for the store and each shared folder, and QEMU; or only
 #              shows QEMU's command line
@@ -30,7 +30,7 @@ supervise() {
 	trap 'hand_on TERM' TERM INT HUP
 	# A killed supervisor can't hand on anything: then the kernel does.
 	"$loader" --inhibit-cache --library-path "$libraries" "$tools/usr/bin/setpriv" --pdeathsig KILL \
-		"$busybox" sh "$0" prepare "$store" "$object" "$folder" "$$" "$@" <&3 3<&- &
+		"$busybox" sh "$0" prepare "$store" "$object" "$folder" "$$" "$@" <&3 3<&- 7<&- &
 	child=$!
 	while :; do
 		status=0

@@ -67,6 +67,23 @@ read_setting() {
 	[ "$value" = "$2" ]
 }
 
+# hold_lease: nbuild store gc leaves alone what somebody has a lock on, and all that this refers to. So the machine has one
+# on its own object, by descriptor 7, as long as it runs. It gets it while it shares that of the folder of objects, as gc
+# decides on what is garbage when it has that one alone.
+hold_lease() {
+	exec 6<"$store"
+	share_lock 6 || echo "run-@host@-vm: the store's file system has no locks: nbuild store gc may remove what runs" >&2
+	[ -e "$inside" ] || fail "$object is not in the store any more; build the machine again"
+	exec 7<"$object"
+	share_lock 7 || true
+	exec 6<&-
+}
+
+share_lock() {
+	"$tools/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$tools/usr/lib/x86_64-linux-gnu" \
+		"$tools/usr/bin/flock" --shared "$1"
+}
+
 self=$0
 case $self in
 */*) ;;
@@ -100,6 +117,8 @@ unshare() {
 		"$tools/usr/bin/unshare" "$@"
 }
 unshare --user --map-root-user --mount --pid "$tools/usr/bin/busybox" true 2>/dev/null || explain_namespaces
+
+hold_lease
 
 # In a user namespace in which its own user is root, the store's files are root's, also for the guest. The process stays
 # the same one: who kills it ends the machine.

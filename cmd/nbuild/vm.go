@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nbuild/internal/storepath"
+	"nbuild/store"
 )
 
 func vmCommand() command {
@@ -43,18 +44,25 @@ func runVM(ctx context.Context, o *options, args []string) error {
 		return err
 	}
 	var runner string
+	var lease *store.Lease // lest the machine is garbage before it holds itself
 	err = withWorkspace(ctx, o, func(w *workspace) error {
 		paths, err := w.buildAndLink(ctx, []string{name})
 		if err != nil || !o.run {
 			return err
 		}
-		runner, err = w.runner(paths[0])
+		if runner, err = w.runner(paths[0]); err != nil {
+			return err
+		}
+		lease, err = w.store.Hold(ctx, paths[0])
 		return err
 	})
 	if err != nil || runner == "" {
 		return err
 	}
-	return startVM(o, runner, guest)
+	if err = lease.Bequeath(); err == nil {
+		err = startVM(o, runner, guest)
+	}
+	return errors.Join(err, lease.Close())
 }
 
 // runner returns the one program in a virtual machine's bin folder.
