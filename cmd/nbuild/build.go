@@ -143,19 +143,30 @@ func (w *workspace) checkLinks(n int) error {
 	if w.options.noLink {
 		return nil
 	}
-	for i := range n {
-		if err := store.CheckLink(w.linkName(i)); err != nil {
-			return usagef("--out-link names another place, --no-link makes no link", "%v", err)
+	links := make([]string, n)
+	for i := range links {
+		links[i] = w.linkName(i)
+	}
+	return checkLinks(links, "--out-link names another place, --no-link makes no link")
+}
+
+// checkLinks looks whether these links can be made.
+func checkLinks(links []string, hint string) error {
+	for _, link := range links {
+		if err := store.CheckLink(link); err != nil {
+			return usagef(hint, "%v", err)
 		}
 	}
 	return nil
 }
 
-// linkName returns the i-th result link: "result", "result-2", "result-3".
-func (w *workspace) linkName(i int) string {
-	name := w.options.outLink
+func (w *workspace) linkName(i int) string { return w.options.linkName(w.directory, i) }
+
+// linkName returns the i-th link that the user wants in a directory: "result", "result-2", "result-3".
+func (o *options) linkName(directory string, i int) string {
+	name := o.outLink
 	if !filepath.IsAbs(name) {
-		name = filepath.Join(w.directory, name)
+		name = filepath.Join(directory, name)
 	}
 	if i > 0 {
 		name += fmt.Sprintf("-%d", i+1)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"nbuild/internal/registration"
 	"nbuild/internal/squashfs"
 	"nbuild/internal/storepath"
@@ -22,32 +24,58 @@ func storeImportCommand() command {
 		details: `IMAGE is what squashfs() or "nbuild squashfs" made, on whatever machine. Every object is read and proves by its content
 that it is what its store path says, before any is added; those that are in the store already are left alone. What
 the objects refer to must be in the image or in the store. The paths of the objects that no other one in the image
-refers to are printed.`,
-		examples: []string{"nbuild squashfs && nbuild store import result --store /srv/nbuild"},
-		run: withStore(1, 1, func(ctx context.Context, o *options, s *store.Store, args []string) (err error) {
-			start := time.Now()
-			file := args[0]
-			if !filepath.IsAbs(file) {
-				file = filepath.Join(o.directory, file)
-			}
-			im, err := openImage(file)
-			if err != nil {
-				return imageError(args[0], err)
-			}
-			defer func() { err = errors.Join(err, im.file.Close()) }()
-			added, err := s.Import(ctx, im.objects, im.extract)
-			if err != nil {
-				return imageError(args[0], err)
-			}
-			for _, path := range im.tops() {
-				fmt.Fprintln(o.stdout, path)
-			}
-			if !o.quiet {
-				fmt.Fprintf(o.stderr, "nbuild: %d imported, %d there already in %s\n", added, len(im.objects)-added, formatDuration(time.Since(start)))
-			}
-			return nil
-		}),
+refers to are printed. --out-link keeps these, with all that they refer to, in the store; the second link is called
+LINK-2, and so on. Without it they may be collected as garbage.`,
+		examples: []string{
+			"nbuild squashfs && nbuild store import result --store /srv/nbuild",
+			"nbuild store import web.squashfs -o imported",
+		},
+		flags: importFlags,
+		run:   withStore(1, 1, importImage),
 	}
+}
+
+func importFlags(flags *pflag.FlagSet, o *options) {
+	flags.StringVarP(&o.outLink, "out-link", "o", "", "make `LINK` a symlink to the object, which keeps it in the store")
+}
+
+func importImage(ctx context.Context, o *options, s *store.Store, args []string) (err error) {
+	start := time.Now()
+	file := args[0]
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(o.directory, file)
+	}
+	im, err := openImage(file)
+	if err != nil {
+		return imageError(args[0], err)
+	}
+	defer func() { err = errors.Join(err, im.file.Close()) }()
+	tops := im.tops()
+	links := make([]string, len(tops))
+	if o.outLink != "" {
+		for i := range tops {
+			links[i] = o.linkName(o.directory, i)
+		}
+		if err := checkLinks(links, "--out-link names another place"); err != nil {
+			return err
+		}
+	}
+	added, err := s.Import(ctx, im.objects, im.extract)
+	if err != nil {
+		return imageError(args[0], err)
+	}
+	for i, path := range tops {
+		if links[i] != "" {
+			if err := s.AddRoot(ctx, links[i], path); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintln(o.stdout, path)
+	}
+	if !o.quiet {
+		fmt.Fprintf(o.stderr, "nbuild: %d imported, %d there already in %s\n", added, len(im.objects)-added, formatDuration(time.Since(start)))
+	}
+	return nil
 }
 
 // imageError names the image, as the user does, in an error about it.
