@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -64,36 +63,6 @@ func TestIncremental(t *testing.T) {
 				t.Errorf("counts %+v; want %d built, %d fetched", got, len(names), test.fetched)
 			}
 		})
-	}
-}
-
-// TestReproducible builds a system as two users, at two places, with one job and with two: it is the same store path.
-func TestReproducible(t *testing.T) {
-	requireRoot(t, "that two users build the same bytes")
-	k := newKey(t)
-	lock := ""
-	var paths []string
-	for i, u := range []user{{name: "root"}, nobody} {
-		p := newPlace(t, u)
-		p.home = filepath.Join(p.home, strings.Repeat("deeper/", i))
-		p.write("nbuild.star", webProject("same", k))
-		if lock != "" {
-			p.write("nbuild.lock", lock)
-		}
-		old := syscall.Umask([]int{0o022, 0o077}[i])
-		p.nbuild("web", "-j", []string{"2", "1"}[i])
-		paths = append(paths, string(p.storePath("result")))
-		p.nbuild("vm")
-		paths = append(paths, string(p.storePath("result")))
-		syscall.Umask(old)
-		text, err := os.ReadFile(filepath.Join(p.dir, "nbuild.lock"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		lock = string(text)
-	}
-	if diff := cmp.Diff(paths[:2], paths[2:]); diff != "" {
-		t.Errorf("store paths of the system and the VM (-root +other user):\n%s", diff)
 	}
 }
 
