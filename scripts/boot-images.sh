@@ -22,7 +22,7 @@ modules="boot chain configfile echo font gfxmenu gfxterm gfxterm_background iso9
 mkdir "$out"
 # shellcheck disable=SC2086 # words are what they are
 grub-mkimage -d "$grub/i386-pc" -O i386-pc-eltorito -o "$out/bios.img" -p /boot/grub -c early.cfg \
-	biosdisk drivemap vbe vga $modules
+	biosdisk drivemap vbe $modules
 # shellcheck disable=SC2086
 grub-mkimage -d "$grub/x86_64-efi" -O x86_64-efi -o "$out/BOOTX64.EFI" -p /boot/grub -c early.cfg \
 	efi_gop efi_uga fat $modules
