@@ -111,13 +111,21 @@ const (
 	// menuScreen falls back to the firmware's text where there are no graphics. Fonts.cfg loads those of the theme.
 	menuScreen = `if loadfont $prefix/unicode.pf2; then
 	set gfxmode=1024x768,auto
-	terminal_output gfxterm
-	source $prefix/fonts.cfg
+	if terminal_output gfxterm; then
+		set screen=1
+		source $prefix/fonts.cfg
+	fi
 fi
 `
+	// menuSerial leaves to UEFI what it does itself: its console is on the serial port too. When both read there, the keys
+	// that are several bytes come in pieces; when both write, as they do without a screen, everything is there twice.
 	menuSerial = `if serial --unit=0 --speed=115200; then
-	terminal_input --append serial
-	terminal_output --append serial
+	if [ "$grub_platform" != efi ]; then
+		terminal_input --append serial
+		terminal_output --append serial
+	elif [ -n "$screen" ]; then
+		terminal_output --append serial
+	fi
 fi
 `
 	// menuLocalDisk leaves to UEFI firmware what comes next. A BIOS has one way: the first sector of a disk, which wants to
