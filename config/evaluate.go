@@ -244,7 +244,7 @@ func (ev *evaluator) result(globals starlark.StringDict) *Result {
 		case *systemValue:
 			if v.valid() {
 				r.Systems = append(r.Systems, System{Name: name, Position: v.position, Options: v.options, VM: v.vmOptions})
-				r.Targets = append(r.Targets, v.system.target(name), v.vm.target(name+".vm"), v.squashfs.target(name+".squashfs"), v.iso.target(name+".iso"))
+				r.Targets = append(r.Targets, v.system.target(name), v.vm.target(name+".vm"), v.squashfs.target(name+".squashfs"), v.iso.target(name+".iso"), v.loader.target(name+".vm_with_bootloader"))
 			}
 		}
 	}

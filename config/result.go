@@ -11,7 +11,7 @@ import (
 
 // A Result is what a project declares. It is immutable once Evaluate returned it.
 type Result struct {
-	Targets  []Target // sorted by name; a system "web" is there as "web", "web.iso", "web.squashfs" and "web.vm"
+	Targets  []Target // sorted by name; a system "web" is there as "web", "web.iso", "web.squashfs", "web.vm" and "web.vm_with_bootloader"
 	Systems  []System // sorted by name
 	Warnings []Item   // of the systems' modules
 	Reads    Reads
@@ -27,7 +27,7 @@ type System struct {
 
 // Lookup returns the target called name. Besides the names in Targets these are understood: "web.system" is "web";
 // "hello.dev" is the output dev of hello; "theme" is the only theme, and "dark.theme" is dark; and "iso", "squashfs",
-// "system" or "vm" is the one of the only system, when there is only one.
+// "system" "vm" or "vm_with_bootloader" is the one of the only system, when there is only one.
 //
 // The error names what is alike, or what there is; it is of type *Error, with no position.
 func (r *Result) Lookup(name string) (Target, error) {
@@ -75,7 +75,9 @@ func (r *Result) attribute(base, attribute string) (Target, bool) {
 }
 
 // systemAttributes returns what can be built of a system, by the names of its attributes.
-func systemAttributes() []string { return []string{"iso", "squashfs", "system", "vm"} }
+func systemAttributes() []string {
+	return []string{"iso", "squashfs", "system", "vm", "vm_with_bootloader"}
+}
 
 func (t Target) attributes() string {
 	switch t.Kind {

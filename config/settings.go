@@ -292,6 +292,7 @@ func (s settings) machine() derivations.Machine {
 		KernelParams: s.texts("virtualisation.kernel_params"),
 		QEMUOptions:  s.texts("virtualisation.qemu.options"),
 		Graphics:     s.boolean("virtualisation.graphics"),
+		Firmware:     s.text("virtualisation.firmware"),
 	}
 	for _, v := range elements(s.value("virtualisation.forward_ports")) {
 		m.ForwardPorts = append(m.ForwardPorts, derivations.ForwardPort{

@@ -19,6 +19,7 @@ type systemValue struct {
 	position  Position // of the call
 	system    *derivationValue
 	vm        *derivationValue
+	loader    *derivationValue // the virtual machine that a boot loader starts
 	squashfs  *derivationValue // the image of the system's closure
 	iso       *derivationValue // the image that the system starts from
 	options   *options.Result
@@ -51,7 +52,7 @@ func (v *systemValue) MarshalJSON() ([]byte, error) {
 
 // AttrNames returns what Attr knows.
 func (v *systemValue) AttrNames() []string {
-	return []string{"iso", "name", "squashfs", "system", "vm"}
+	return []string{"iso", "name", "squashfs", "system", "vm", "vm_with_bootloader"}
 }
 
 // Attr returns the system's name, or a derivation of it.
@@ -67,6 +68,8 @@ func (v *systemValue) Attr(name string) (starlark.Value, error) {
 		return v.system, nil
 	case "vm":
 		return v.vm, nil
+	case "vm_with_bootloader":
+		return v.loader, nil
 	}
 	return nil, nil // The interpreter makes an error of it that names what is alike.
 }
@@ -77,7 +80,7 @@ func (v *systemValue) Attr(name string) (starlark.Value, error) {
 // archive for its packages; make the derivations. A virtual machine is a system of the same modules and those that are for
 // it alone. When these change nothing, both come to the same derivations.
 func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
-	v := &systemValue{position: c.lparen, system: ev.wrong(), vm: ev.wrong(), squashfs: ev.wrong(), iso: ev.wrong()}
+	v := &systemValue{position: c.lparen, system: ev.wrong(), vm: ev.wrong(), squashfs: ev.wrong(), iso: ev.wrong(), loader: ev.wrong()}
 	v.name = c.storeName("name", "")
 	d := declaration{ev: ev, name: v.name, at: c.lparen, suite: c.suite("suite"), unchecked: !c.boolean("check_configuration", true)}
 	if ev.inModule > 0 {
@@ -109,6 +112,7 @@ func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
 	if live := d.live(system, v.options); live != nil {
 		v.system = ev.output(system.Derivation, "out", c.lparen, KindSystem)
 		v.vm = ev.output(variant.VM, "out", c.lparen, KindVM)
+		v.loader = settings{ev, v.vmOptions}.loader(v, variant)
 		v.squashfs = settings{ev, v.options}.squashfs(v)
 		v.iso = settings{ev, v.options}.iso(v, live)
 	}
@@ -225,11 +229,7 @@ func (s settings) archive(spec *derivations.SystemSpec, r debian.Request, kernel
 	spec.Packages, okPackages = s.resolve("environment.packages", r)
 	spec.Kernel, okKernel = s.resolve("boot.kernel_package", debian.Request{Suite: r.Suite, Packages: []string{kernel}})
 	spec.Tools.Image = s.tools("image-tools", derivations.ImageTools())
-	if spec.Machine.Graphics {
-		spec.Tools.VM = s.tools("graphics-tools", derivations.GraphicsTools())
-	} else {
-		spec.Tools.VM = s.tools("vm-tools", derivations.VMTools())
-	}
+	spec.Tools.VM = s.machineTools("")
 	return okPackages && okKernel && spec.Tools.Image != nil && spec.Tools.VM != nil
 }
 

@@ -53,7 +53,7 @@ func TestSystem(t *testing.T) {
 	for _, tg := range r.Targets {
 		got = append(got, fmt.Sprintf("%s %s %s", tg.Name, tg.Kind, tg.Derivation.Name()))
 	}
-	want := []string{"app derivation app", "web system system-web", "web.iso iso web.iso", "web.squashfs squashfs web.squashfs", "web.vm vm " + target(t, r, "web.vm").Derivation.Name()}
+	want := []string{"app derivation app", "web system system-web", "web.iso iso web.iso", "web.squashfs squashfs web.squashfs", "web.vm vm " + target(t, r, "web.vm").Derivation.Name(), "web.vm_with_bootloader vm vm-web"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}

@@ -37,6 +37,7 @@ type ISOFile struct {
 type ISOBoot struct {
 	Kernel, Initrd Input
 	Params         []string // the kernel's command line
+	MoreParams     bool     // before Params come those that a virtual machine hands over
 	Menu           Menu
 	Theme          Input // a folder with GRUB's theme.txt; the zero value means the plain menu
 }

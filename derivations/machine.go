@@ -1,6 +1,7 @@
 package derivations
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"path"
@@ -19,6 +20,7 @@ type Machine struct {
 	SharedDirectories []SharedDirectory
 	KernelParams      []string // besides the system's, after them
 	QEMUOptions       []string // each a word, or an option with its value: "-device usb-ehci". The last ones count
+	Firmware          string   // what starts the boot loader, one of Firmwares; empty means the first
 	Graphics          bool     // a window, where there is a display; the tools must be GraphicsTools
 	References        []Input  // what the texts mention by a placeholder or store path
 }
@@ -75,6 +77,7 @@ func (m *Machine) complete() {
 	if m.Disk == 0 {
 		m.Disk = 8192
 	}
+	m.Firmware = cmp.Or(m.Firmware, Firmwares()[0])
 	m.ForwardPorts = slices.Clone(m.ForwardPorts)
 	for i := range m.ForwardPorts {
 		if p := &m.ForwardPorts[i]; p.Protocol == "" {
@@ -105,6 +108,9 @@ func (m *Machine) check(c *specCheck) {
 				complain("forwarded port %s is there twice: %s and %s", p.host(), other, p)
 			}
 		}
+	}
+	if !slices.Contains(Firmwares(), m.Firmware) {
+		complain("firmware %q: want %s", m.Firmware, orList(Firmwares()))
 	}
 	m.checkSharedDirectories(complain)
 	for _, param := range m.KernelParams {

@@ -15,7 +15,7 @@ func TestMachineDefaults(t *testing.T) {
 	ports := []ForwardPort{{HostPort: 1, GuestPort: 2}}
 	m := Machine{ForwardPorts: ports}
 	m.complete()
-	want := Machine{Memory: 1024, Cores: 2, Disk: 8192, ForwardPorts: []ForwardPort{{Protocol: "tcp", HostPort: 1, GuestPort: 2}}}
+	want := Machine{Memory: 1024, Cores: 2, Disk: 8192, Firmware: "bios", ForwardPorts: []ForwardPort{{Protocol: "tcp", HostPort: 1, GuestPort: 2}}}
 	if diff := cmp.Diff(want, m); diff != "" {
 		t.Errorf("complete (-want +got):\n%s", diff)
 	}
@@ -43,6 +43,7 @@ func TestMachineFaults(t *testing.T) {
 			Machine{Memory: 127, Cores: 256, Disk: -1},
 			[]string{"memory of 127 MiB: want at least 128", "256 cores: want 1 to 255", "disk of -1 MiB: want at least 16"},
 		},
+		{"firmware", Machine{Firmware: "coreboot"}, []string{`firmware "coreboot": want bios or uefi`}},
 		{"disk image", Machine{DiskImage: "disks/"}, []string{`disk image "disks/": want the name of a file`}},
 		{"disk image of lines", Machine{DiskImage: "a\nb"}, []string{`disk image "a\nb"`}},
 		{

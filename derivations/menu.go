@@ -12,6 +12,7 @@ type Menu struct {
 	Entries []string // of MenuEntries, in any order; empty means all
 	Default string   // the entry that is chosen when nobody is there; empty means the first
 	Timeout int      // in seconds, until that; negative means never
+	Serial  bool     // on the serial port too, even if there is no entry for it
 }
 
 // A menuEntry is a way to boot.
@@ -90,19 +91,24 @@ func (b *ISOBoot) menu() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "set default=%s\nset timeout=%d\n", first, max(m.Timeout, -1))
 	text.WriteString(menuScreen)
-	if slices.ContainsFunc(entries, func(e menuEntry) bool { return e.name == "serial" }) {
+	if m.Serial || slices.ContainsFunc(entries, func(e menuEntry) bool { return e.name == "serial" }) {
 		text.WriteString(menuSerial)
 	}
 	if b.Theme != (Input{}) {
 		text.WriteString("set theme=$prefix/theme/theme.txt\nexport theme\n")
+	}
+	more := ""
+	if b.MoreParams {
+		text.WriteString(menuMoreParams)
+		more = " $more"
 	}
 	for _, e := range entries {
 		if e.params == nil {
 			text.WriteString(menuLocalDisk)
 			continue
 		}
-		fmt.Fprintf(&text, "menuentry %s --id %s --hotkey %s {\n\tlinux /boot/vmlinuz %s\n\tinitrd /boot/initrd\n}\n",
-			grubWord(m.Title+e.title), e.name, e.hotkey, grubWords(e.params(b.Params)))
+		fmt.Fprintf(&text, "menuentry %s --id %s --hotkey %s {\n\tlinux /boot/vmlinuz%s%s\n\tinitrd /boot/initrd\n}\n",
+			grubWord(m.Title+e.title), e.name, e.hotkey, more, grubWords(e.params(b.Params)))
 	}
 	return text.String()
 }
@@ -128,6 +134,9 @@ fi
 	fi
 fi
 `
+	// menuMoreParams reads what hand_over_parameters in scripts/run-vm-inside.sh writes.
+	menuMoreParams = "smbios --type 200 --get-string 4 --set more\n"
+
 	// menuLocalDisk leaves to UEFI firmware what comes next. A BIOS has one way: the first sector of a disk, which wants to
 	// be the first one; when the medium itself is a disk, it is that already.
 	menuLocalDisk = `menuentry 'Boot from the disk of this machine' --id local_disk --hotkey l {
@@ -148,10 +157,11 @@ fi
 // grubWord returns a word that GRUB's shell takes as s.
 func grubWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
+// grubWords returns further words of a command.
 func grubWords(words []string) string {
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = grubWord(word)
+	var text strings.Builder
+	for _, word := range words {
+		text.WriteString(" " + grubWord(word))
 	}
-	return strings.Join(quoted, " ")
+	return text.String()
 }

@@ -85,6 +85,8 @@ type System struct {
 	KernelParams []string    // all of them
 
 	UnpackedKernel *Derivation // the kernel's package
+
+	spec *SystemSpec // complete
 }
 
 // BasePackages returns the packages that each system has, besides those that Debian calls essential: what starts it, what
@@ -124,7 +126,7 @@ func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{KernelParams: slices.Clone(spec.KernelParams), UnpackedKernel: unpacked}
+	s := &System{KernelParams: slices.Clone(spec.KernelParams), UnpackedKernel: unpacked, spec: &spec}
 	// The package root is not named for the system: two systems with the same packages share it.
 	steps := []struct {
 		made **Derivation
@@ -135,7 +137,7 @@ func (p *Packages) NewSystem(spec SystemSpec) (*System, error) {
 		{&s.Initrd, func() (*Derivation, error) { return Initrd(unpacked, s.Kernel, spec.Tools.Image, spec.InitrdModules) }},
 		{&s.TopLayer, func() (*Derivation, error) { return topLayer(&spec, s.PackageRoot, unpacked, s.Kernel) }},
 		{&s.Derivation, func() (*Derivation, error) { return s.folder(&spec, unpacked) }},
-		{&s.VM, func() (*Derivation, error) { return vm(&spec, s) }},
+		{&s.VM, func() (*Derivation, error) { return vm(&spec, s, nil) }},
 	}
 	for _, step := range steps {
 		if *step.made, err = step.make(); err != nil {

@@ -9,15 +9,19 @@ import (
 )
 
 // vm returns the derivation of a virtual machine's runner, bin/run-<host>-vm. It is a step of its own, as it names the
-// objects of the system's closure, which only a build can know.
-func vm(spec *SystemSpec, s *System) (*Derivation, error) {
-	fill := strings.NewReplacer(runnerTexts(spec, s)...).Replace
+// objects of the system's closure, which only a build can know. The medium is the ISO that the machine starts from, or nil
+// when QEMU itself starts the kernel.
+func vm(spec *SystemSpec, s *System, medium *Derivation) (*Derivation, error) {
+	fill := strings.NewReplacer(runnerTexts(spec, s, medium)...).Replace
 	inputs := map[string]Input{
 		"root":   {Derivation: spec.Tools.Image},
 		"system": {Derivation: s.Derivation},
 		"image":  s.Kernel.OutputReference("image"),
 		"initrd": {Derivation: s.Initrd},
 		"tools":  {Derivation: spec.Tools.VM},
+	}
+	if medium != nil {
+		inputs["medium"] = Input{Derivation: medium}
 	}
 	for i, in := range spec.Machine.References {
 		inputs[fmt.Sprintf("reference_%d", i)] = in
@@ -38,8 +42,12 @@ func vm(spec *SystemSpec, s *System) (*Derivation, error) {
 
 // runnerTexts returns what the runner's scripts have between @, each followed by what takes its place. What users write is
 // quoted, so it can have any character.
-func runnerTexts(spec *SystemSpec, s *System) []string {
+func runnerTexts(spec *SystemSpec, s *System, medium *Derivation) []string {
 	m := &spec.Machine
+	file := ""
+	if medium != nil {
+		file = medium.Placeholder("out") + "/iso/" + medium.Name()
+	}
 	image := m.DiskImage
 	if image == "" {
 		image = "./" + spec.HostName + ".qcow2"
@@ -58,6 +66,8 @@ func runnerTexts(spec *SystemSpec, s *System) []string {
 	return []string{
 		"@host@", spec.HostName,
 		"@system@", s.Placeholder("out"),
+		"@medium@", shellWord(file),
+		"@firmware@", m.Firmware,
 		"@kernel@", s.Kernel.Placeholder("image"),
 		"@initrd@", s.Initrd.Placeholder("out"),
 		"@tools@", spec.Tools.VM.Placeholder("out"),

@@ -79,8 +79,13 @@ type fakeRunner struct {
 
 func newFakeRunner(t *testing.T, m Machine) *fakeRunner {
 	t.Helper()
+	return fakeRunnerOf(t, newTestSystem(t, func(s *SystemSpec) { s.Machine = m }).VM)
+}
+
+func fakeRunnerOf(t *testing.T, vm *Derivation) *fakeRunner {
+	t.Helper()
 	r := &fakeRunner{t: t, top: t.TempDir(), folder: t.TempDir()}
-	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/libexec", "nbuild", "records"} {
+	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/libexec", "usr/share/OVMF", "nbuild", "records"} {
 		if err := os.MkdirAll(filepath.Join(r.top, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -104,8 +109,8 @@ func newFakeRunner(t *testing.T, m Machine) *fakeRunner {
 			t.Fatal(err)
 		}
 	}
-	text := newTestSystem(t, func(s *SystemSpec) { s.Machine = m }).VM.spec.Files["inside"]
-	for _, dir := range []string{"/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/nbuild/run"} {
+	text := vm.spec.Files["inside"]
+	for _, dir := range []string{"/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/usr/share/", "/nbuild/run"} {
 		text = strings.ReplaceAll(text, dir, r.top+dir)
 	}
 	r.script = filepath.Join(r.top, "inside")

@@ -18,7 +18,7 @@ configfile \$prefix/grub.cfg
 END
 # All that a menu needs is built in: nothing else of GRUB is on the medium.
 modules="boot chain configfile echo font gfxmenu gfxterm gfxterm_background iso9660 jpeg linux minicmd normal part_gpt part_msdos
-	png regexp reboot halt search search_fs_file search_label serial sleep terminal test tga true video"
+	png regexp reboot halt search search_fs_file search_label serial sleep smbios terminal test tga true video"
 mkdir "$out"
 # shellcheck disable=SC2086 # words are what they are
 grub-mkimage -d "$grub/i386-pc" -O i386-pc-eltorito -o "$out/bios.img" -p /boot/grub -c early.cfg \

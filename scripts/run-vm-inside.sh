@@ -66,6 +66,7 @@ prepare() {
 	bind_tools
 	bind_host
 	bind_closure
+	bind_medium
 	shared_directories bind_shared
 	[ -z "${SHARED_DIR-}" ] || bind_folder @SHARED_DIR "$SHARED_DIR" SHARED_DIR
 	"$busybox" mount -t proc proc "$new/proc" 2>/dev/null || "$busybox" mount -o rbind /proc "$new/proc"
@@ -130,6 +131,13 @@ bind_closure() {
 		fi
 		bind_read_only "$from" "$new$path" || fail "the store lacks $from; build the machine again"
 	done <"$object/closure"
+}
+
+# bind_medium: what the boot loader starts from is QEMU's, and not of the store that the guest sees.
+bind_medium() {
+	[ -n "$medium" ] || return 0
+	: >"$new/nbuild/medium.iso"
+	bind_read_only "$store/${medium#/nbuild/store/}" "$new/nbuild/medium.iso" || fail "the store lacks $medium; build the machine again"
 }
 
 bind_shared() { bind_folder "$1" "$2" "virtualisation.shared_directories.$1"; }
@@ -445,13 +453,14 @@ choose_display() {
 # run_qemu ARGUMENT...: until it ends.
 run_qemu() {
 	choose_parameters
+	choose_kernel
 	forwards=@forward_ports@
 	# shellcheck disable=SC2086 # Of these texts each is several words.
 	set -- /usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
 		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
 		-smp @cores@ -display "$display" -vga none $cards \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
-		-kernel @kernel@ -initrd @initrd@ -append "$parameters" \
+		$kernel ${append:+-append "$append"} \
 		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store $devices \
 		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2${ephemeral:+,snapshot=on}" -device virtio-blk-pci,drive=disk,serial=nbuild \
 		-netdev "user,id=net0${forwards:+,$forwards}${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
@@ -509,8 +518,42 @@ choose_parameters() {
 	more=@machine_params@
 	[ -z "${SHARED_DIR-}" ] || more="$more systemd.mount-extra=@SHARED_DIR:/tmp/shared:virtiofs:rw"
 	parameters="$parameters $grow $more ${QEMU_KERNEL_PARAMS-}"
-	length=$(printf %s "$parameters" | $busybox wc -c)
-	[ "$length" -le 2047 ] || fail "the kernel's parameters have $length bytes, and 2047 is the most: $parameters"
+}
+
+# choose_kernel: QEMU starts the kernel itself, or the firmware does by way of the boot loader on the medium. Either way
+# the kernel gets the same parameters.
+choose_kernel() {
+	if [ -z "$medium" ]; then
+		kernel='-kernel @kernel@ -initrd @initrd@' append=$parameters
+		check_length "$parameters"
+		return
+	fi
+	# GRUB puts that in front.
+	check_length "BOOT_IMAGE=/boot/vmlinuz $parameters"
+	hand_over_parameters
+	firmware=@firmware@
+	kernel='-drive file=/nbuild/medium.iso,if=none,id=medium,format=raw,readonly=on -device ide-cd,drive=medium,bootindex=0'
+	kernel="$kernel -smbios file=/nbuild/run/parameters" append=''
+	[ "$firmware" = uefi ] || return 0
+	# What the guest tells the firmware to remember is forgotten at its end: only the medium can be started anyway.
+	$busybox cat /usr/share/OVMF/OVMF_VARS_4M.fd >/nbuild/run/variables
+	kernel="$kernel -drive file=/usr/share/OVMF/OVMF_CODE_4M.fd,if=pflash,unit=0,format=raw,readonly=on"
+	kernel="$kernel -drive file=/nbuild/run/variables,if=pflash,unit=1,format=raw"
+}
+
+check_length() {
+	length=$(printf %s "$1" | $busybox wc -c)
+	[ "$length" -le 2047 ] || fail "the kernel's parameters have $length bytes, and 2047 is the most: $1"
+}
+
+# hand_over_parameters: as a structure in the tables that a BIOS describes its machine with, which GRUB can read: type 200,
+# 5 bytes long, number 0xfe00, and the number of its one string. Types from 128 on are for whoever wants one.
+hand_over_parameters() {
+	case $parameters in
+	*[\\\'\"]*) fail "the boot loader puts a backslash before each backslash and quote of the kernel's parameters;" \
+		"do without them: $parameters" ;;
+	esac
+	printf '\310\005\000\376\001%s\000\000' "$parameters" >/nbuild/run/parameters
 }
 
 # speed_parameters: none of them changes what a program in the guest sees.
@@ -565,4 +608,5 @@ tools=$store/${tools##*/}
 loader=$tools/usr/lib64/ld-linux-x86-64.so.2
 libraries=$tools/usr/lib/x86_64-linux-gnu
 busybox=$tools/usr/bin/busybox
+medium=@medium@
 "$step" "$@"

@@ -52,6 +52,7 @@ type options struct {
 	offline    bool
 	update     bool // nbuild lock
 	run        bool // nbuild vm
+	bootloader bool // nbuild vm
 	force      bool // nbuild init
 	check      bool // nbuild fmt
 	all        bool // nbuild eval

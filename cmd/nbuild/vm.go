@@ -24,6 +24,7 @@ Ctrl-A X, or poweroff in the guest, ends it.`,
 		examples: []string{"nbuild vm", "nbuild vm --run", "nbuild vm web && QEMU_NET_OPTS=hostfwd=tcp:127.0.0.1:2222-:22 ./result/bin/run-web-vm"},
 		flags: func(flags *pflag.FlagSet, o *options) {
 			linkFlags(flags, o)
+			flags.BoolVar(&o.bootloader, "bootloader", false, "start it by firmware and a boot loader, as hardware is: NAME.vm_with_bootloader")
 			flags.BoolVar(&o.run, "run", false, "start the machine when it is built")
 		},
 		dash: true,
@@ -42,6 +43,9 @@ func runVM(ctx context.Context, o *options, args []string) error {
 	name, err := systemTarget("vm", args)
 	if err != nil {
 		return err
+	}
+	if o.bootloader {
+		name += "_with_bootloader"
 	}
 	var runner string
 	var lease *store.Lease // lest the machine is garbage before it holds itself
