@@ -293,6 +293,7 @@ func (s settings) machine() derivations.Machine {
 		QEMUOptions:  s.texts("virtualisation.qemu.options"),
 		Graphics:     s.boolean("virtualisation.graphics"),
 		Firmware:     s.text("virtualisation.firmware"),
+		StoreShare:   s.text("virtualisation.store_share"),
 	}
 	for _, v := range elements(s.value("virtualisation.forward_ports")) {
 		m.ForwardPorts = append(m.ForwardPorts, derivations.ForwardPort{

@@ -304,6 +304,7 @@ func machineOption(message string) string {
 	for _, o := range []struct{ word, option string }{
 		{"port", "forward_ports"},
 		{"shared", "shared_directories"},
+		{"share of the store", "store_share"},
 		{"kernel parameter", "kernel_params"},
 		{"QEMU", "qemu.options"},
 		{"disk image", "disk_image"},

@@ -18,6 +18,7 @@ type Machine struct {
 	DiskImage         string // absolute, or relative to where the machine is started; empty means ./<host>.qcow2
 	ForwardPorts      []ForwardPort
 	SharedDirectories []SharedDirectory
+	StoreShare        string   // how the guest gets the store: "virtiofs" or "9p"; empty means "virtiofs"
 	KernelParams      []string // besides the system's, after them
 	QEMUOptions       []string // each a word, or an option with its value: "-device usb-ehci". The last ones count
 	Firmware          string   // what starts the boot loader, one of Firmwares; empty means the first
@@ -78,6 +79,7 @@ func (m *Machine) complete() {
 		m.Disk = 8192
 	}
 	m.Firmware = cmp.Or(m.Firmware, Firmwares()[0])
+	m.StoreShare = cmp.Or(m.StoreShare, "virtiofs")
 	m.ForwardPorts = slices.Clone(m.ForwardPorts)
 	for i := range m.ForwardPorts {
 		if p := &m.ForwardPorts[i]; p.Protocol == "" {
@@ -100,6 +102,9 @@ func (m *Machine) check(c *specCheck) {
 	}
 	if strings.ContainsFunc(m.DiskImage, isControl) || strings.HasSuffix(m.DiskImage, "/") {
 		complain("disk image %q: want the name of a file, without control characters", m.DiskImage)
+	}
+	if m.StoreShare != "virtiofs" && m.StoreShare != "9p" {
+		complain("share of the store %q: want virtiofs or 9p", m.StoreShare)
 	}
 	for i, p := range m.ForwardPorts {
 		p.check(complain)

@@ -15,7 +15,7 @@ func TestMachineDefaults(t *testing.T) {
 	ports := []ForwardPort{{HostPort: 1, GuestPort: 2}}
 	m := Machine{ForwardPorts: ports}
 	m.complete()
-	want := Machine{Memory: 1024, Cores: 2, Disk: 8192, Firmware: "bios", ForwardPorts: []ForwardPort{{Protocol: "tcp", HostPort: 1, GuestPort: 2}}}
+	want := Machine{Memory: 1024, Cores: 2, Disk: 8192, Firmware: "bios", ForwardPorts: []ForwardPort{{Protocol: "tcp", HostPort: 1, GuestPort: 2}}, StoreShare: "virtiofs"}
 	if diff := cmp.Diff(want, m); diff != "" {
 		t.Errorf("complete (-want +got):\n%s", diff)
 	}
@@ -92,6 +92,7 @@ func TestMachineFaults(t *testing.T) {
 				`shared directory "d": target "/tmp/shared": that is where the machine has the folder that SHARED_DIR names`,
 			},
 		},
+		{"share of the store", Machine{StoreShare: "nfs"}, []string{`share of the store "nfs": want virtiofs or 9p`}},
 		{"words", Machine{KernelParams: []string{"", "a b", `a="b"`}}, []string{`kernel parameter ""`, `kernel parameter "a b"`, `kernel parameter "a=\"b\""`}},
 		{"options", Machine{QEMUOptions: []string{"", "-name a\nb"}}, []string{`option of QEMU ""`, `option of QEMU "-name a\nb"`}},
 	}

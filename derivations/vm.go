@@ -30,7 +30,7 @@ func vm(spec *SystemSpec, s *System, medium *Derivation) (*Derivation, error) {
 		Name:    "vm-" + spec.Name,
 		Builder: "sandbox",
 		Args:    shell(),
-		Env:     map[string]string{"host": spec.HostName},
+		Env:     map[string]string{"host": spec.HostName, "store_share": spec.Machine.StoreShare},
 		Files: map[string]string{
 			"script": scripts.VM(),
 			"run":    fill(scripts.RunVM()),
@@ -80,6 +80,7 @@ func runnerTexts(spec *SystemSpec, s *System, medium *Derivation) []string {
 		"@disk_image@", shellWord(image),
 		"@forward_ports@", shellWord(strings.Join(forwards, ",")),
 		"@shared_directories@", strings.Join(shared, "\n\t"),
+		"@store_share@", m.StoreShare,
 		"@graphics@", strconv.FormatBool(m.Graphics),
 		"@qemu_options@", shellWords(m.arguments()...),
 	}

@@ -95,3 +95,59 @@ func TestRunnerSharedDir(t *testing.T) {
 		}
 	}
 }
+
+// TestRunnerStoreShare shares the store in each way, and without a virtiofsd.
+func TestRunnerStoreShare(t *testing.T) {
+	const (
+		both     = "virtiofs\n9p\n"
+		fallback = "run-web-vm: virtiofsd cannot start, so the store is shared by 9p, which is slower\n"
+		neither  = "run-web-vm: virtiofsd, which shares the store, cannot start, and the kernel has no 9p to do without; " +
+			"linux-image-amd64 has it (boot.kernel_package)\n"
+	)
+	broken := []string{"FAKE_NO_VIRTIOFSD=1"}
+	tests := []struct {
+		name    string
+		machine Machine
+		shares  string
+		env     []string
+		want    string // empty when it doesn't start
+		says    string
+	}{
+		{"virtiofs", Machine{}, both, nil, "virtiofs", ""},
+		{"9p", Machine{StoreShare: "9p"}, both, nil, "9p", ""},
+		{"9p without virtiofsd", Machine{StoreShare: "9p"}, both, broken, "9p", ""},
+		{"fallback", Machine{}, both, broken, "9p", fallback},
+		{"neither", Machine{}, "virtiofs\n", broken, "", neither},
+		{
+			"folders without virtiofsd",
+			Machine{StoreShare: "9p", SharedDirectories: []SharedDirectory{{Name: "a", Source: "b", Target: "/c"}}},
+			both, broken, "", "run-web-vm: virtiofsd, which shares /nbuild/shared/a, cannot start\n",
+		},
+	}
+	devices := map[string]string{
+		"virtiofs": "vhost-user-fs-pci,chardev=store,tag=store",
+		"9p":       "virtio-9p-pci,fsdev=store,mount_tag=store",
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newFakeRunner(t, test.machine)
+			r.shares = test.shares
+			out, err := r.start(append(test.env, "NBUILD_ACCEL=tcg"))
+			if strings.ReplaceAll(out, r.top, "") != test.says || (err == nil) != (test.want != "") {
+				t.Fatalf("it says %q (%v), want %q", out, err, test.says)
+			}
+			if test.want == "" {
+				return
+			}
+			args := r.starts("qemu")[0]
+			for share, device := range devices {
+				if has := slices.Contains(args, device); has != (share == test.want) {
+					t.Errorf("the device %s: %v", device, has)
+				}
+			}
+			if got := options(args, "-append")[0]; !strings.Contains(got, " nbuild.store="+test.want+" ") {
+				t.Errorf("the kernel's parameters: %q", got)
+			}
+		})
+	}
+}

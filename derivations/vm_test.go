@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprint(os.Stderr, os.Getenv("FAKE_ERROR"))
 	case "virtiofsd":
 		record("virtiofsd")
+		if os.Getenv("FAKE_NO_VIRTIOFSD") != "" {
+			os.Exit(1)
+		}
 		for _, arg := range os.Args {
 			if name, ok := strings.CutPrefix(arg, "--socket-path="); ok {
 				listen(name)
@@ -74,6 +77,7 @@ type fakeRunner struct {
 	t      *testing.T
 	top    string // stands in for /
 	folder string // where the machine is started
+	shares string // ways of sharing the store that the kernel has
 	script string
 }
 
@@ -84,7 +88,7 @@ func newFakeRunner(t *testing.T, m Machine) *fakeRunner {
 
 func fakeRunnerOf(t *testing.T, vm *Derivation) *fakeRunner {
 	t.Helper()
-	r := &fakeRunner{t: t, top: t.TempDir(), folder: t.TempDir()}
+	r := &fakeRunner{t: t, top: t.TempDir(), folder: t.TempDir(), shares: "virtiofs\n"}
 	for _, dir := range []string{"usr/bin", "usr/sbin", "usr/libexec", "usr/share/OVMF", "nbuild", "records"} {
 		if err := os.MkdirAll(filepath.Join(r.top, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -125,6 +129,9 @@ func (r *fakeRunner) start(env []string, args ...string) (string, error) {
 	r.t.Helper()
 	run := filepath.Join(r.top, "nbuild/run") // Each start has one of its own.
 	if err := errors.Join(os.RemoveAll(run), os.Mkdir(run, 0o755)); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(run, "shares"), []byte(r.shares), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
 	cmd := exec.Command("/bin/sh", append([]string{r.script, "start", "/store", "/store/object", r.folder}, args...)...)

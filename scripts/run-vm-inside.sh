@@ -46,7 +46,7 @@ hand_on() {
 	[ -n "$child" ] || exit 143
 	while kill "-$1" "$child" 2>/dev/null; do
 		"$busybox" usleep 100000
-	done &
+	done >/dev/null 7<&- &
 }
 
 # --- prepare ---
@@ -88,6 +88,7 @@ bind_tools() {
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$new/etc/passwd"
 	echo 'root:x:0:' >"$new/etc/group"
 	"$busybox" cp "$0" "$new/nbuild/run-vm-inside"
+	"$busybox" cp "$object/libexec/shares" "$new/nbuild/run/shares"
 	# QEMU's network asks the host's name servers. A link is kept: its target may change while the machine runs.
 	if [ -h /etc/resolv.conf ]; then
 		"$busybox" ln -s "$("$busybox" readlink /etc/resolv.conf)" "$new/etc/resolv.conf"
@@ -358,12 +359,24 @@ grow_disk() {
 	grow='systemd.mount-extra=/dev/disk/by-id/virtio-nbuild:/run/nbuild-disk:ext4:noatime,x-systemd.growfs'
 }
 
-# The whole process tree is a sandbox already, and the store doesn't change: the guest may keep what it has read.
+# share_store: sets shared to how, and store_device to QEMU's options for it. The whole process tree is a sandbox already, and
+# the store doesn't change: the guest may keep what it has read.
 share_store() {
-	# virtiofsd keeps a file open for each file that the guest knows of.
+	# virtiofsd keeps a file open for each file that the guest knows of, and QEMU for 9p.
 	# shellcheck disable=SC3045 # Busybox has it.
 	ulimit -n "$(ulimit -H -n)"
-	share store /nbuild/store --readonly --sandbox=none --cache=always --no-announce-submounts
+	shared=@store_share@
+	if [ $shared = virtiofs ] && ! share store /nbuild/store --readonly --sandbox=none --cache=always --no-announce-submounts; then
+		$busybox grep -qx 9p /nbuild/run/shares ||
+			fail 'virtiofsd, which shares the store, cannot start, and the kernel has no 9p to do without; linux-image-amd64 has it (boot.kernel_package)'
+		say 'virtiofsd cannot start, so the store is shared by 9p, which is slower'
+		shared=9p
+	fi
+	case $shared in
+	virtiofs) store_device='-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store' ;;
+	# Objects that are links are in another file system than the rest, so numbers of inodes may meet.
+	9p) store_device='-fsdev local,id=store,path=/nbuild/store,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=store,mount_tag=store' ;;
+	esac
 }
 
 share_directory() { share_folder "shared-$1" "$1" "$3"; }
@@ -378,21 +391,21 @@ share_folder() {
 		share "$1" "$2" --sandbox=chroot --readonly
 	else
 		share "$1" "$2" --sandbox=chroot --translate-uid=$everybody --translate-gid=$everybody
-	fi
+	fi || fail "virtiofsd, which shares $2, cannot start"
 }
 
-# share NAME FOLDER OPTION...: starts a virtiofsd and waits until it listens.
+# share NAME FOLDER OPTION...: starts a virtiofsd and waits until it listens, or ends, which is a failure.
 share() {
 	[ -z "$printing" ] || return 0
-	socket=/nbuild/run/$1.socket shared=$2
+	socket=/nbuild/run/$1.socket source=$2
 	shift 2
-	/usr/libexec/virtiofsd --socket-path="$socket" --shared-dir="$shared" "$@" --rlimit-nofile=0 --log-level=error </dev/null &
+	/usr/libexec/virtiofsd --socket-path="$socket" --shared-dir="$source" "$@" --rlimit-nofile=0 --log-level=error </dev/null &
 	daemon=$!
 	tries=0
 	until [ -S "$socket" ]; do
-		kill -0 $daemon 2>/dev/null || fail "virtiofsd, which shares $shared, ended"
+		kill -0 $daemon 2>/dev/null || return 1
 		tries=$((tries + 1))
-		[ $tries -lt 1000 ] || fail "virtiofsd, which shares $shared, does not answer"
+		[ $tries -lt 1000 ] || fail "virtiofsd, which shares $source, does not answer"
 		$busybox usleep 10000
 	done
 }
@@ -461,7 +474,7 @@ run_qemu() {
 		-smp @cores@ -display "$display" -vga none $cards \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
 		$kernel ${append:+-append "$append"} \
-		-chardev socket,id=store,path=/nbuild/run/store.socket -device vhost-user-fs-pci,chardev=store,tag=store $devices \
+		$store_device $devices \
 		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2${ephemeral:+,snapshot=on}" -device virtio-blk-pci,drive=disk,serial=nbuild \
 		-netdev "user,id=net0${forwards:+,$forwards}${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
 		-device virtio-rng-pci "$@"
@@ -514,7 +527,7 @@ escape() {
 # choose_parameters: the kernel cuts off, without a word, what is more than 2047 bytes.
 choose_parameters() {
 	parameters=@params@
-	parameters="$parameters nbuild.store=virtiofs nbuild.system=@system@ nbuild.disk=serial:nbuild $(speed_parameters)"
+	parameters="$parameters nbuild.store=$shared nbuild.system=@system@ nbuild.disk=serial:nbuild $(speed_parameters)"
 	more=@machine_params@
 	[ -z "${SHARED_DIR-}" ] || more="$more systemd.mount-extra=@SHARED_DIR:/tmp/shared:virtiofs:rw"
 	parameters="$parameters $grow $more ${QEMU_KERNEL_PARAMS-}"
