@@ -202,7 +202,7 @@ func (x *index) forget(rows []int64) (err error) {
 	}
 	defer func() {
 		if err = errors.Join(err, conn.Close()); err != nil {
-			err = fmt.Errorf("index: %w", err)
+			err = fmt.Errorf("index: %w", fullError(err, filepath.Dir(x.file)))
 		}
 	}()
 	for _, pragma := range []string{

@@ -7,12 +7,14 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"nbuild/internal/digest"
+	"nbuild/internal/fsx"
 	"nbuild/internal/storepath"
 )
 
@@ -41,7 +43,7 @@ type index struct {
 func openIndex(file, objects string) (*index, error) {
 	conn, err := openConn(file)
 	if err != nil {
-		return nil, indexError(err)
+		return nil, fullError(indexError(err), objects)
 	}
 	version, err := userVersion(conn)
 	if err == nil && version == 0 {
@@ -52,7 +54,7 @@ func openIndex(file, objects string) (*index, error) {
 		err = fmt.Errorf("the index has version %d, and this nbuild knows version %d: use a newer nbuild", version, schemaVersion)
 	}
 	if err != nil {
-		return nil, errors.Join(indexError(err), conn.Close())
+		return nil, errors.Join(fullError(indexError(err), objects), conn.Close())
 	}
 	return &index{file: file, conn: conn}, nil
 }
@@ -82,6 +84,19 @@ func indexError(err error) error {
 		return nil
 	}
 	return fmt.Errorf("index: %w", err)
+}
+
+// fullError adds syscall.ENOSPC to what SQLite says when the disk that has the folder is full. It has several words for
+// that, some of them for other things as well.
+func fullError(err error, folder string) error {
+	const least = 64 << 10 // SQLite's own files have 32 KiB at first
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultCantOpen:
+		if free, _, freeErr := fsx.FreeSpace(folder); freeErr == nil && free < least {
+			return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+		}
+	}
+	return err
 }
 
 func userVersion(conn *sqlite.Conn) (version int, err error) {

@@ -55,8 +55,8 @@ func (s *Store) suspendLeases(ctx context.Context) (*lock.File, error) {
 	return l, nil
 }
 
-// isHeld reports whether somebody has a lease on the object that lies at file. Nobody can hold a symlink,
-// what is gone, and what can't be read.
+// isHeld reports whether somebody has a lease on the object that lies at file. Nobody can hold a symlink, what is gone, and
+// what can't be read; and over NFS nobody can tell of a file (EBADF), only of a folder, which is what programs are in.
 func isHeld(file string) (bool, error) {
 	l, err := lock.OpenExisting(file)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
@@ -65,5 +65,8 @@ func isHeld(file string) (bool, error) {
 		return false, err
 	}
 	free, err := l.TryExclusive()
+	if errors.Is(err, unix.EBADF) {
+		return false, l.Close()
+	}
 	return !free && err == nil, errors.Join(err, l.Close())
 }

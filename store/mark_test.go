@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"nbuild/internal/digest"
 	"nbuild/internal/storepath"
@@ -41,7 +43,7 @@ func fakeBatch(random *rand.Rand, paths []storepath.Path, actions int) *batch {
 		r := Realisation{Key: keyOf(fmt.Sprint("action ", i)), Name: "fake", Outputs: map[string]storepath.Path{}}
 		text := "nbuild-action 1\n"
 		for slot, p := range some(len(paths), 4) {
-			text += fmt.Sprintf("input %s \"path\" \"%s\"\n", strconv.Quote(fmt.Sprint(`a "path" "`, slot)), p)
+			text += fmt.Sprintf("input %s \"path\" \"%s\"\n", quoted(fmt.Sprint(`a "path" "`, slot)), p)
 		}
 		for out, p := range append(some(len(paths), 2), paths[random.IntN(len(paths))]) {
 			r.Outputs[strconv.Itoa(out)] = p
@@ -154,4 +156,40 @@ func TestInputsOf(t *testing.T) {
 			t.Errorf("%q: inputs %v, want none", none, got)
 		}
 	}
+}
+
+// FuzzInputsOf writes lines as docs/formats.md has them, and wants the paths back that they were made of.
+func FuzzInputsOf(f *testing.F) {
+	f.Add("src", "-O2", uint8(3))
+	f.Add("\" \"path\" \"", "\ninput \"a\" \"path\" \"/nbuild/store/0123456789abcdfghijklmnpqrsvwxyz-x\"\n", uint8(1))
+	f.Add("\\", "\\\"\n", uint8(0))
+	f.Fuzz(func(t *testing.T, slot, argument string, count uint8) {
+		want := fakePaths(int(count % 8))
+		text := "nbuild-action 1\nname \"x\"\narg " + quoted(argument) + "\n"
+		for _, p := range want {
+			text += "input " + quoted(slot) + " " + quoted("path") + " " + quoted(string(p)) + "\n"
+		}
+		text += "output \"out\"\n"
+		if diff := cmp.Diff(want, inputsOf([]byte(text)), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("inputs of %q (-want +got):\n%s", text, diff)
+		}
+	})
+}
+
+// quoted writes a text as values of canonical texts are written.
+func quoted(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		switch {
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '"' || c == '\\':
+			b.Write([]byte{'\\', c})
+		case c < 0x20 || c == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return `"` + b.String() + `"`
 }

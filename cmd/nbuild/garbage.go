@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -40,6 +41,9 @@ func collectGarbage(ctx context.Context, o *options) error {
 		return err
 	}
 	c, err := store.Collect(ctx, dir, store.CollectOptions{Options: storeOptions(o), DryRun: o.dryRun, OutputsOnly: o.outputs})
+	if errors.Is(err, syscall.ENOSPC) {
+		return noRoomError{err}
+	}
 	if err == nil && !o.dryRun {
 		err = collectEvaluations(ctx, o)
 	}
@@ -54,11 +58,19 @@ func collectGarbage(ctx context.Context, o *options) error {
 	if !o.quiet {
 		text := "%d removed, %d kept, %s freed in %s\n"
 		if o.dryRun {
-			text = "%d would be removed, %d kept, %s freed (looked for %s)\n"
+			text = "%d would be removed, %d kept, %s would be freed; found in %s\n"
 		}
 		fmt.Fprintf(o.stderr, "nbuild: "+text, len(c.Removed), c.Kept, formatBytes(c.Freed), formatDuration(time.Since(start)))
 	}
 	return nil
+}
+
+// A noRoomError says that the disk is so full that not even garbage can be collected.
+type noRoomError struct{ error }
+
+// Hint returns what to do.
+func (noRoomError) Hint() string {
+	return "what is removed has to be written down first: delete some other file on this disk, of a few megabytes"
 }
 
 // collectEvaluations removes the records of evaluations that the store has nothing of any more.

@@ -145,6 +145,7 @@ func hintFor(err error) string {
 	var (
 		usage     *usageError
 		lock      lockError
+		noRoom    noRoomError
 		forbidden *builders.EnvironmentError // tells its own way out; its errno may be that of a full disk
 	)
 	switch {
@@ -154,6 +155,8 @@ func hintFor(err error) string {
 		return "nbuild lock --update makes the lock file anew, with the newest packages"
 	case errors.As(err, &forbidden):
 		return ""
+	case errors.As(err, &noRoom):
+		return noRoom.Hint()
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "nbuild store gc removes what is not needed any more; or name a store on another disk with --store"
 	}
