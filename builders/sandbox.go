@@ -41,7 +41,9 @@ import (
 //     Input "root_owners", if there, is the ownership manifest that the copy starts with.
 //   - Env nbuild.packs=PERCENT: the build packs the closures of the inputs whose slots begin with "contents", but not what
 //     is in the closures of those that begin with "without". /build/registration is the registration of these objects.
-//     The disk must have room for that percentage of their size before the program starts.
+//     The disk must have room for that percentage of what zstd makes of them at its fastest before the program starts.
+//   - Env nbuild.copies=PERCENT: the disk must have room for that percentage of the size of the inputs whose slots begin
+//     with "contents", not of what they refer to, before the program starts.
 //
 // The zero value is not ready; use NewSandbox. A Sandbox is safe for concurrent use.
 type Sandbox struct {
@@ -70,9 +72,9 @@ func (s *Sandbox) Build(ctx context.Context, r *Request) error {
 	}
 	if options.packs > 0 {
 		run.registered = r.packed()
-		if err := run.checkRoom(run.registered); err != nil {
-			return err
-		}
+	}
+	if err := run.checkRoom(); err != nil {
+		return err
 	}
 	if options.writableRoot {
 		if err := run.copyRoot(ctx); err != nil {
@@ -114,7 +116,8 @@ func (run *sandboxRun) tmp() string   { return filepath.Join(run.Scratch, "tmp")
 type sandboxOptions struct {
 	asRoot       bool
 	writableRoot bool
-	packs        int // percentage of the size of what the build packs that its output takes; 0: it packs nothing
+	packs        int // what its output takes, as a percentage of what zstd makes of what it packs; 0: it packs nothing
+	copies       int // what it takes, as a percentage of the inputs that it copies; 0: it copies none
 }
 
 // recordsOwners reports whether the action wants the recorder's knowledge as an output.
@@ -146,10 +149,12 @@ func parseSandboxOptions(r *Request) (sandboxOptions, error) {
 			o.writableRoot, err = parseSwitch(value)
 		case "packs":
 			o.packs, err = parsePercentage(value)
+		case "copies":
+			o.copies, err = parsePercentage(value)
 		case "self_contained":
 			_, err = parseSwitch(value) // It is whoever adds the outputs to the store who looks at it.
 		default:
-			return o, r.Failf("there is no option %s: want nbuild.as_root, nbuild.packs, nbuild.self_contained or nbuild.writable_root", name)
+			return o, r.Failf("there is no option %s: want nbuild.as_root, nbuild.copies, nbuild.packs, nbuild.self_contained or nbuild.writable_root", name)
 		}
 		if err != nil {
 			return o, r.Failf("option %s is %q: %v", name, value, err)

@@ -1,13 +1,11 @@
 package builders
 
 import (
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"nbuild/internal/fsx"
@@ -47,32 +45,14 @@ func (r *Request) mark(paths map[storepath.Path]bool, prefix string, value bool)
 	}
 }
 
-// checkRoom returns an error that matches syscall.ENOSPC unless the disk has room for percent of the size of what is
-// packed. A build that fails after half an hour for want of room would have told earlier.
-func (run *sandboxRun) checkRoom(packed []registration.Entry) error {
-	var size int64
-	for _, e := range packed {
-		size += e.Size
-	}
-	need := size / 100 * int64(run.packs)
-	free, mount, err := fsx.FreeSpace(run.Scratch)
-	if err != nil {
-		return fmt.Errorf("look for room: %w", err)
-	}
-	if free < need {
-		return fmt.Errorf("it needs about %d MiB on %s, where %d MiB are free: %w", need>>20, mount, free>>20, syscall.ENOSPC)
-	}
-	return nil
-}
-
 // flushInterval lets little gather: 50 ms of mksquashfs at its fastest are 10 MB.
 const flushInterval = 50 * time.Millisecond
 
-// flushEarly sends what a build that packs has made of its outputs so far on its way to the disk, again and again, until
+// flushEarly sends what a build of an image has made of its outputs so far on its way to the disk, again and again, until
 // the function that it returns is called. The kernel by itself would begin to write seconds later, and the image can't be
 // recorded before all of it is on the disk: 80 ms for one of 110 MB, in which nothing else happened.
 func (run *sandboxRun) flushEarly() (stop func()) {
-	if run.packs == 0 {
+	if run.packs == 0 && run.copies == 0 {
 		return func() {}
 	}
 	done := make(chan struct{})

@@ -1,15 +1,11 @@
 package builders
 
 import (
-	"errors"
-	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
 	"nbuild/internal/digest"
-	"nbuild/internal/fsx"
 	"nbuild/internal/registration"
 	"nbuild/internal/storepath"
 )
@@ -61,26 +57,5 @@ func TestSandboxWithoutRegistration(t *testing.T) {
 	r.Log = &lockedBuffer{}
 	if err := NewSandbox().Build(t.Context(), r); err != nil {
 		t.Fatalf("build: %v; log:\n%s", err, r.Log)
-	}
-}
-
-func TestSandboxLooksForRoom(t *testing.T) {
-	r := packRequest(t, map[string]string{"nbuild.packs": "50"})
-	log := &lockedBuffer{}
-	r.Log = log
-	for i := range r.Closure {
-		r.Closure[i].Size = 200 << 50
-	}
-	err := NewSandbox().Build(t.Context(), r)
-	var failure *Failure
-	if !errors.Is(err, syscall.ENOSPC) || errors.As(err, &failure) {
-		t.Fatalf("build: %v, want an error that the disk is full, for which the action isn't to blame", err)
-	}
-	_, mount, _ := fsx.FreeSpace(r.Scratch)
-	if want := "it needs about 107374182400 MiB on " + mount + ", where "; !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("error %q, want %q", err, want)
-	}
-	if entries, err := os.ReadDir(r.Scratch); err != nil || len(entries) > 1 {
-		t.Errorf("the build began: %v, %v", entries, err)
 	}
 }

@@ -251,7 +251,7 @@ func TestSandboxFailures(t *testing.T) {
 		{"no arguments", sandboxTest{args: []string{}}, "no program to run"},
 		{"relative program", sandboxTest{args: []string{"sh"}}, `program "sh": want an absolute path inside the sandbox`},
 		{"zero byte", sandboxTest{args: []string{"/x", "a\x00b"}}, `an argument or a variable has a zero byte: "a\x00b"`},
-		{"unknown option", sandboxTest{env: map[string]string{"nbuild.as_rot": "1"}}, "there is no option nbuild.as_rot: want nbuild.as_root, nbuild.packs, nbuild.self_contained or nbuild.writable_root"},
+		{"unknown option", sandboxTest{env: map[string]string{"nbuild.as_rot": "1"}}, "there is no option nbuild.as_rot: want nbuild.as_root, nbuild.copies, nbuild.packs, nbuild.self_contained or nbuild.writable_root"},
 		{"option's value", sandboxTest{env: map[string]string{"nbuild.as_root": "yes"}}, `option nbuild.as_root is "yes": want 0 or 1`},
 		{"percentage", sandboxTest{env: map[string]string{"nbuild.packs": "0"}}, `option nbuild.packs is "0": want a number from 1 to 1000`},
 		{"writable root of a user", sandboxTest{env: map[string]string{"nbuild.writable_root": "1"}}, "nbuild.writable_root wants nbuild.as_root"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nbuild/scripts"
@@ -141,7 +142,7 @@ func (spec *ISOSpec) storeContents() []Input {
 }
 
 // image returns the derivation of the ISO with these squashfs images. Slots that begin with "contents" are what the build
-// packs, so that it looks for room before it begins.
+// copies, so that it looks for room before it begins.
 func (spec *ISOSpec) image(images []isoImage, mentioned ...Input) (*Derivation, error) {
 	inputs := map[string]Input{"root": {Derivation: spec.Tools}}
 	var files, links strings.Builder
@@ -176,13 +177,16 @@ func (spec *ISOSpec) image(images []isoImage, mentioned ...Input) (*Derivation, 
 		build["grub.cfg"] = spec.Boot.menu()
 	}
 	build["files"], build["links"] = files.String(), links.String()
+	copies := 100
+	if spec.Compress {
+		copies = 195 // The image itself is there until it is compressed, and what it has is compressed already.
+	}
 	return New(Spec{
 		Name: spec.Name + ".iso", Builder: "sandbox", Args: shell(), Files: build, Inputs: inputs,
 		Env: map[string]string{
 			"name": spec.Name, "volume_id": spec.VolumeID, "publisher": spec.Publisher, "compress": chosen(spec.Compress),
-			// Twice: the image, and the store's copy of it or the compressed one.
-			"nbuild.packs": "201",
-			selfContained:  "1",
+			"nbuild.copies": strconv.Itoa(copies),
+			selfContained:   "1",
 		},
 	})
 }

@@ -41,7 +41,7 @@ func TestISO(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEnv := map[string]string{
-		"name": "disc", "volume_id": "DISC", "publisher": "Example", "compress": "1", "nbuild.packs": "201", "nbuild.self_contained": "1",
+		"name": "disc", "volume_id": "DISC", "publisher": "Example", "compress": "1", "nbuild.copies": "195", "nbuild.self_contained": "1",
 	}
 	if diff := cmp.Diff(wantEnv, drv.spec.Env); diff != "" {
 		t.Errorf("variables (-want +got):\n%s", diff)

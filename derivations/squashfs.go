@@ -32,11 +32,10 @@ func Squashfs(spec SquashfsSpec) (*Derivation, error) {
 	if err := spec.complete(); err != nil {
 		return nil, err
 	}
-	c, _ := compressor(spec.Compression)
 	env := map[string]string{
 		"options":      spec.options(),
 		"max_size":     "",
-		"nbuild.packs": strconv.Itoa(c.percent),
+		"nbuild.packs": strconv.Itoa(spec.percent()),
 		selfContained:  "1",
 	}
 	if spec.MaxSize > 0 {
@@ -75,15 +74,15 @@ func profiles() []squashfsProfile {
 type squashfsCompressor struct {
 	name    string
 	options string
-	percent int // what an image takes of the size of its objects, rounded up from what systems do
+	percent int // what an image has of what the fastest zstd makes, rounded down from what a system does
 }
 
 func compressors() []squashfsCompressor {
 	return []squashfsCompressor{
-		{"zstd", "-comp zstd", 45},
-		{"lz4", "-comp lz4", 60},
-		{"xz", "-comp xz", 40},
-		{"none", "-comp zstd -noI -noD -noF", 101},
+		{"zstd", "-comp zstd", 98},
+		{"lz4", "-comp lz4", 115},
+		{"xz", "-comp xz", 80},
+		{"none", "-comp zstd -noI -noD -noF", 1000}, // all of it
 	}
 }
 
@@ -164,6 +163,16 @@ func (spec *SquashfsSpec) fillProfile() (fault string) {
 		spec.BlockSize = profile.blockSize
 	}
 	return ""
+}
+
+// percent returns what the image has of what the fastest zstd makes of the same. It is low rather than high: who looks for
+// room by it must not refuse what fits.
+func (spec *SquashfsSpec) percent() int {
+	if spec.Compression == "zstd" && spec.Level >= 6 {
+		return 78
+	}
+	c, _ := compressor(spec.Compression)
+	return c.percent
 }
 
 // options returns those of mksquashfs.

@@ -55,15 +55,15 @@ func TestSquashfsOptions(t *testing.T) {
 		change                 func(*SquashfsSpec)
 		options, packs, atMost string
 	}{
-		{"default", nil, "-comp zstd -Xcompression-level 1 -b 131072", "45", ""},
-		{"dev", func(s *SquashfsSpec) { s.Profile = "dev" }, "-comp zstd -Xcompression-level 1 -b 131072", "45", ""},
-		{"release", func(s *SquashfsSpec) { s.Profile = "release" }, "-comp zstd -Xcompression-level 6 -b 1048576", "45", ""},
-		{"release, but for the level", func(s *SquashfsSpec) { s.Profile, s.Level = "release", 22 }, "-comp zstd -Xcompression-level 22 -b 1048576", "45", ""},
-		{"block size", func(s *SquashfsSpec) { s.BlockSize = 4 }, "-comp zstd -Xcompression-level 1 -b 4096", "45", ""},
-		{"lz4", func(s *SquashfsSpec) { s.Compression = "lz4" }, "-comp lz4 -b 131072", "60", ""},
-		{"xz", func(s *SquashfsSpec) { s.Profile, s.Compression = "release", "xz" }, "-comp xz -b 1048576", "40", ""},
-		{"none", func(s *SquashfsSpec) { s.Compression = "none" }, "-comp zstd -noI -noD -noF -b 131072", "101", ""},
-		{"at most", func(s *SquashfsSpec) { s.MaxSize = 700 }, "-comp zstd -Xcompression-level 1 -b 131072", "45", "700"},
+		{"default", nil, "-comp zstd -Xcompression-level 1 -b 131072", "98", ""},
+		{"dev", func(s *SquashfsSpec) { s.Profile = "dev" }, "-comp zstd -Xcompression-level 1 -b 131072", "98", ""},
+		{"release", func(s *SquashfsSpec) { s.Profile = "release" }, "-comp zstd -Xcompression-level 6 -b 1048576", "78", ""},
+		{"release, but for the level", func(s *SquashfsSpec) { s.Profile, s.Level = "release", 22 }, "-comp zstd -Xcompression-level 22 -b 1048576", "78", ""},
+		{"block size", func(s *SquashfsSpec) { s.BlockSize = 4 }, "-comp zstd -Xcompression-level 1 -b 4096", "98", ""},
+		{"lz4", func(s *SquashfsSpec) { s.Compression = "lz4" }, "-comp lz4 -b 131072", "115", ""},
+		{"xz", func(s *SquashfsSpec) { s.Profile, s.Compression = "release", "xz" }, "-comp xz -b 1048576", "80", ""},
+		{"none", func(s *SquashfsSpec) { s.Compression = "none" }, "-comp zstd -noI -noD -noF -b 131072", "1000", ""},
+		{"at most", func(s *SquashfsSpec) { s.MaxSize = 700 }, "-comp zstd -Xcompression-level 1 -b 131072", "98", "700"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			drv, err := Squashfs(testSquashfs(t, test.change))
