@@ -17,6 +17,7 @@ func Initrd(unpacked, kernel, tools *Derivation, modules []string) (*Derivation,
 		Files: map[string]string{
 			"script":           scripts.Initrd(),
 			"init":             scripts.Init(),
+			"shutdown":         scripts.Shutdown(),
 			"modules.required": lines(requiredModules()),
 			"modules.loaded":   lines(sortedOnce(modules)),
 			"modules.optional": lines(optionalModules()),

@@ -185,8 +185,15 @@ func (g *guest) wait(timeout time.Duration) int {
 // poweroff ends the machine as its user would.
 func (g *guest) poweroff() {
 	g.t.Helper()
+	offset := g.console.length()
 	g.send("poweroff\n")
 	if code := g.wait(commandTimeout); code != 0 {
 		g.t.Errorf("the runner ended with exit status %d", code)
+	}
+	for _, complaint := range []string{"Failed to unmount", "Could not detach", "Unable to finalize"} {
+		if text, _ := g.console.after(offset); strings.Contains(text, complaint) {
+			g.t.Errorf("the machine says at its end:\n%s", text)
+			break
+		}
 	}
 }

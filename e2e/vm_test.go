@@ -128,6 +128,7 @@ func TestVM(t *testing.T) {
 	t.Run("second boot", func(t *testing.T) {
 		g.in(t, func() {
 			g.check("cat /root/kept", "kept")
+			g.check("dmesg | grep 'EXT4-fs.*vda' | grep -c -e mounted -e recover", "1") // It was unmounted.
 			g.check("grep -o 'test[.][a-z]*=[a-z]*' /proc/cmdline", "test.marker=declared\ntest.extra=given")
 			g.check("awk '/MemTotal/ { print ($2 > 600000 && $2 < 800000) }' /proc/meminfo", "1")
 			checkArguments(t, "from-arguments")

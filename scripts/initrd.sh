@@ -1,7 +1,7 @@
 #!/bin/sh
-# Packs the initrd: busybox, /init, and the modules it loads, in the order to load them.
+# Packs the initrd: busybox, /init, /shutdown, and the modules it loads, in the order to load them.
 #
-# $kernel is the unpacked kernel package, $tables the layer with its module tables. Beside this script: init,
+# $kernel is the unpacked kernel package, $tables the layer with its module tables. Beside this script: init, shutdown,
 # modules.required, modules.loaded (those that init loads first) and modules.optional, a name a line. The initrd is $out.
 set -eu
 : "${kernel:?}" "${tables:?}" "${out:?}"
@@ -62,8 +62,8 @@ done <modules.optional
 cp /bin/busybox tree/bin/busybox
 ln -s busybox tree/bin/sh
 cp modules.loaded tree/modules.loaded
-cp init tree/init
-chmod 755 tree/init
+cp init shutdown tree
+chmod 755 tree/init tree/shutdown
 for folder in dev proc sys nbuild/store layers iso rw new; do
 	mkdir -p "tree/$folder"
 done

@@ -12,6 +12,8 @@ var (
 	initrd string
 	//go:embed init
 	initScript string
+	//go:embed shutdown
+	shutdown string
 	//go:embed top-layer.sh
 	topLayer string
 	//go:embed accounts.awk
@@ -47,6 +49,9 @@ func Initrd() string { return initrd }
 
 // Init returns the program that the kernel starts in the initrd.
 func Init() string { return initScript }
+
+// Shutdown returns the program that systemd leaves the end of a system to, when it has ended all others.
+func Shutdown() string { return shutdown }
 
 // TopLayer returns the script that makes the layer of all that the configuration generates.
 func TopLayer() string { return topLayer }
