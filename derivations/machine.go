@@ -2,6 +2,7 @@ package derivations
 
 import (
 	"cmp"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"path"
@@ -237,23 +238,25 @@ func (m *Machine) params() []string {
 		params = append(params, "systemd.set_credential=tty."+console+".agetty.autologin:root",
 			"systemd.set_credential=tty."+console+".login.noauth:yes")
 	}
-	for _, d := range m.SharedDirectories {
-		params = append(params, "systemd.mount-extra="+d.Name+":"+escapeMount(d.Target)+":virtiofs:"+d.access())
+	if table := m.mounts(); table != "" {
+		params = append(params, "systemd.set_credential_binary=fstab.extra:"+base64.StdEncoding.EncodeToString([]byte(table)))
 	}
 	return append(params, m.KernelParams...)
 }
 
-// escapeMount writes what separates words and fields in systemd.mount-extra as systemd.syntax(7) has it.
-func escapeMount(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c >= 0x80 || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/_.,+-", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, `\x%02x`, c)
-		}
+// mounts returns a table of the shared directories as fstab(5) has it. The guest's systemd takes it from a credential: in
+// systemd.mount-extra, blanks would be written with backslashes, and no boot loader hands these on as they are.
+func (m *Machine) mounts() string {
+	var table strings.Builder
+	for _, d := range m.SharedDirectories {
+		fmt.Fprintf(&table, "%s %s virtiofs %s\n", d.Name, escapeMount(d.Target), d.access())
 	}
-	return b.String()
+	return table.String()
+}
+
+// escapeMount writes what separates fields in fstab(5), and what begins such an escape, as getmntent(3) reads it.
+func escapeMount(s string) string {
+	return strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(s)
 }
 
 // arguments returns the options of QEMU as its arguments.

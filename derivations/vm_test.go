@@ -1,6 +1,7 @@
 package derivations
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -277,7 +278,7 @@ func TestRunnerShares(t *testing.T) {
 			t.Errorf("QEMU has no device for %s: %q", want, args)
 		}
 	}
-	mounts := ` systemd.mount-extra=work:/mnt/a\x20b:virtiofs:rw systemd.mount-extra=0.doc:/mnt/doc:virtiofs:ro `
+	mounts := ` systemd.set_credential_binary=fstab.extra:` + base64.StdEncoding.EncodeToString([]byte("work /mnt/a\\040b virtiofs rw\n0.doc /mnt/doc virtiofs ro\n"))
 	if got := options(args, "-append")[0]; !strings.Contains(got, mounts) {
 		t.Errorf("the kernel's parameters %q lack %q", got, mounts)
 	}
