@@ -83,14 +83,14 @@ func TestVMWithLoader(t *testing.T) {
 
 // TestVMWithLoaderRefuses gives kernels parameters that they would get otherwise than they were said.
 func TestVMWithLoaderRefuses(t *testing.T) {
-	const altered = "the boot loader puts a backslash before each backslash and quote of the kernel's parameters"
+	const altered = "the boot loader puts a backslash before each backslash and quote of the kernel's parameters; do without them: "
 	vm, s := newTestLoader(t, Machine{}, Menu{})
 	// The longest that the kernel takes, of which GRUB needs some.
 	length := 2047 - len(kernelParameters(t, s))
 	for _, test := range []struct{ name, params, want string }{
-		{"backslash", `a=\x20`, altered},
-		{"quotes", `a="b c"`, altered},
-		{"apostrophe", `a=it's`, altered},
+		{"backslash", `a=\x20`, altered + `a=\x20` + " \n"},
+		{"quotes", `a="b c"`, altered + "a=\"b c\" \n"},
+		{"apostrophe", "a=it's b", altered + "a=it's \n"},
 		{"one too long", strings.Repeat("x", length-len("BOOT_IMAGE=/boot/vmlinuz ")+1), "have 2048 bytes, and 2047 is the most"},
 		{"as long as can be", strings.Repeat("x", length-len("BOOT_IMAGE=/boot/vmlinuz ")), ""},
 	} {

@@ -70,11 +70,17 @@ func (c *console) length() int {
 func startGuest(t *testing.T, cmd *exec.Cmd) *guest {
 	t.Helper()
 	g := launch(t, cmd)
+	g.login()
+	return g
+}
+
+// login waits for the shell of root.
+func (g *guest) login() {
+	g.t.Helper()
 	// The first prompt tells that the shell reads; what the shell echoes of our own text is no proof.
 	g.expect(":~# ", bootTimeout)
 	g.send("stty -echo; PS1=; PS2=; export SYSTEMD_PAGER=cat; bind 'set enable-bracketed-paste off' 2>/dev/null; echo shell-$((40+2))-ready\n")
 	g.expect("shell-42-ready", commandTimeout)
-	return g
 }
 
 // launch starts a runner and waits for nothing.
