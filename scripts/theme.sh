@@ -94,9 +94,9 @@ bootsplash() {
 
 # there: whether the files of the theme that a configuration, $1, names are there.
 there() {
-	grep -o "$out/[^ $tab\"';,]*" | sort -u >/build/named
-	while read -r used; do
-		[ -e "$used" ] || fail "$1 names /etc/bootsplash/themes${used#"$out"}, which is not in the archive"
+	grep -no "$out/[^ $tab\"';,]*" >/build/named || [ $? = 1 ]
+	while IFS=: read -r line used; do
+		[ -e "$used" ] || fail "$1:$line: /etc/bootsplash/themes${used#"$out"} is not in the archive"
 	done </build/named
 }
 
@@ -188,19 +188,19 @@ plymouth() {
 	awk "$plymouth_paths" "$1" >"$name.plymouth"
 	grep -q "^ModuleName[ $tab]*=[ $tab]*[^ $tab]" "$name.plymouth" ||
 		fail "$original.plymouth has no ModuleName, which says what draws the theme"
-	while IFS=$tab read -r key written other file; do
+	while IFS=$tab read -r line key written other file; do
 		beside "$other"
 		case $file in
 		- | */../* | */..) ;;
 		*) [ ! -e "$file" ] || continue ;;
 		esac
-		fail "$original.plymouth: $key is $written, which is not in the archive"
+		fail "$original.plymouth:$line: $key is $written, which is not in the archive"
 	done </build/named
 }
 
-# plymouth_paths rewrites the paths of a theme's file, and puts each into /build/named, with tabs between: the key, the
-# path as it was, the theme that it is of, and what it became; "-" where it is none of a theme's. Plymouth's own themes have
-# "//" in them.
+# plymouth_paths rewrites the paths of a theme's file, and puts each into /build/named, with tabs between: the line, the
+# key, the path as it was, the theme that it is of, and what it became; "-" where it is none of a theme's. Plymouth's own
+# themes have "//" in them.
 # shellcheck disable=SC2016 # the dollars are awk's
 plymouth_paths='
 	BEGIN { printf "" >"/build/named" }
@@ -220,7 +220,7 @@ plymouth_paths='
 			if (theme == ENVIRON["original"] || theme == ENVIRON["base"]) path = ENVIRON["name"] substr(path, length(theme) + 1)
 			file = ENVIRON["out"] "/" path
 		}
-		print key "\t" written "\t" theme "\t" file >"/build/named"
+		print NR "\t" key "\t" written "\t" theme "\t" file >"/build/named"
 		$0 = key "=" file
 	}
 	{ print }'

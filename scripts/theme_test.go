@@ -213,8 +213,8 @@ func TestThemeFaults(t *testing.T) {
 		},
 		{
 			"a missing image of bootsplash", "bootsplash", "",
-			map[string]string{"B/config/bootsplash-1x1.cfg": "jpeg=/etc/bootsplash/themes/B/images/a.jpg\n"},
-			"B/config/bootsplash-1x1.cfg names /etc/bootsplash/themes/B/images/a.jpg, which is not in the archive",
+			map[string]string{"B/config/bootsplash-1x1.cfg": "version=3\njpeg=/etc/bootsplash/themes/B/images/a.jpg\n"},
+			"B/config/bootsplash-1x1.cfg:2: /etc/bootsplash/themes/B/images/a.jpg is not in the archive",
 		},
 		{
 			"a resolution twice", "bootsplash", "",
@@ -245,12 +245,12 @@ func TestThemeFaults(t *testing.T) {
 		{"no module", "plymouth", "", plymouth("[Plymouth Theme]\n"), "a.plymouth has no ModuleName"},
 		{
 			"a missing script", "plymouth", "", plymouth("ModuleName=script\nImageDir=/usr/share/plymouth/themes/a\nScriptFile=/usr/share/plymouth/themes/a/a.script\n"),
-			"a.plymouth: ScriptFile is /usr/share/plymouth/themes/a/a.script, which is not in the archive",
+			"a.plymouth:3: ScriptFile is /usr/share/plymouth/themes/a/a.script, which is not in the archive",
 		},
-		{"images of another", "plymouth", "", plymouth("ModuleName=x\nImageDir=/usr/share/plymouth/themes/b\n"), "a.plymouth: ImageDir is /usr/share/plymouth/themes/b, which is not"},
-		{"images elsewhere", "plymouth", "", plymouth("ModuleName=x\nImageDir=/usr/share/images\n"), "a.plymouth: ImageDir is /usr/share/images, which is not"},
+		{"images of another", "plymouth", "", plymouth("ModuleName=x\nImageDir=/usr/share/plymouth/themes/b\n"), "a.plymouth:2: ImageDir is /usr/share/plymouth/themes/b, which is not"},
+		{"images elsewhere", "plymouth", "", plymouth("ModuleName=x\nImageDir=/usr/share/images\n"), "a.plymouth:2: ImageDir is /usr/share/images, which is not"},
 		{"images above", "plymouth", "", plymouth("ModuleName=x\nImageDir=/usr/share/plymouth/themes/a/../../..\n"), "which is not in the archive"},
-		{"a relative path", "plymouth", "", plymouth("ModuleName=x\nImageDir=images\n"), "a.plymouth: ImageDir is images, which is not in the archive"},
+		{"a relative path", "plymouth", "", plymouth("ModuleName=x\nImageDir=images\n"), "a.plymouth:2: ImageDir is images, which is not in the archive"},
 		{"two files", "plymouth", "", map[string]string{"a/a.plymouth": "", "a/b.plymouth": ""}, "the folder a has 2 files *.plymouth, and a theme has one"},
 		{
 			"another of its name", "plymouth", "a",
