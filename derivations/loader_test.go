@@ -106,6 +106,23 @@ func TestVMWithLoaderRefuses(t *testing.T) {
 	}
 }
 
+// TestVMWithLoaderPrints looks at what is shown of a machine that isn't started: QEMU's command, and what it doesn't have.
+func TestVMWithLoaderPrints(t *testing.T) {
+	vm, s := newTestLoader(t, Machine{}, Menu{})
+	out, err := fakeRunnerOf(t, vm).start(nil, "--print-command")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		" -device ide-cd,drive=medium,bootindex=0 ",
+		"run-web-vm: the boot loader gives the kernel these parameters: " + kernelParameters(t, s) + "\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it says %q, want %q", out, want)
+		}
+	}
+}
+
 // kernelParameters returns what the system's machine gives the kernel when nobody adds to it.
 func kernelParameters(t *testing.T, s *System) string {
 	t.Helper()

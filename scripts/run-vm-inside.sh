@@ -544,6 +544,7 @@ choose_kernel() {
 	# GRUB puts that in front.
 	check_length "BOOT_IMAGE=/boot/vmlinuz $parameters"
 	hand_over_parameters
+	[ -z "$printing" ] || say "the boot loader gives the kernel these parameters: $parameters"
 	firmware=@firmware@
 	kernel='-drive file=/nbuild/medium.iso,if=none,id=medium,format=raw,readonly=on -device ide-cd,drive=medium,bootindex=0'
 	kernel="$kernel -smbios file=/nbuild/run/parameters" append=''
