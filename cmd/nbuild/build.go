@@ -194,37 +194,6 @@ func buildCommand() command {
 	}
 }
 
-func systemCommand() command {
-	return command{
-		name: "system", args: "[NAME]",
-		summary:  "build a system's closure",
-		details:  "NAME is the system's; it may be left out when the project has one system.",
-		examples: []string{"nbuild system", "nbuild system web -o web-system"},
-		flags:    linkFlags,
-		run: func(ctx context.Context, o *options, args []string) error {
-			name, err := systemTarget("system", args)
-			if err != nil {
-				return err
-			}
-			return withWorkspace(ctx, o, func(w *workspace) error {
-				_, err := w.buildAndLink(ctx, []string{name})
-				return err
-			})
-		},
-	}
-}
-
-// systemTarget returns the target that a command of the same name as a system's attribute means.
-func systemTarget(attribute string, args []string) (string, error) {
-	switch len(args) {
-	case 0:
-		return attribute, nil
-	case 1:
-		return args[0] + "." + attribute, nil
-	}
-	return "", usagef("nbuild "+attribute+" --help", "%s: want at most one system, got %d", attribute, len(args))
-}
-
 func fetchCommand() command {
 	return command{
 		name: "fetch", args: "TARGET...",

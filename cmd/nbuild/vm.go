@@ -40,7 +40,7 @@ func runVM(ctx context.Context, o *options, args []string) error {
 	if len(guest) > 0 && !o.run {
 		return usagef("nbuild vm --run -- "+guest[0], "vm: arguments for QEMU make sense with --run only")
 	}
-	name, err := systemTarget("vm", args)
+	name, err := artefact("vm", args)
 	if err != nil {
 		return err
 	}
