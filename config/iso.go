@@ -138,9 +138,7 @@ func (s settings) iso(v *systemValue, live *derivations.System) *derivationValue
 		Profile:       s.text("iso.profile"),
 		Boot:          &derivations.ISOBoot{Menu: s.menu(v.name)},
 	}
-	if theme, ok := s.value("theme.grub").(*derivationValue); ok && theme.valid() {
-		spec.Boot.Theme = theme.input()
-	}
+	spec.Boot.Theme = s.menuTheme()
 	return s.ev.iso(spec, v.position, live.ISO, func(field, key, what string) { s.fault("iso."+field, key, what, "") })
 }
 
@@ -200,16 +198,6 @@ func (ev *evaluator) iso(
 		report(field, key, strings.TrimSpace(line))
 	}
 	return ev.wrong()
-}
-
-// isoTools returns the tree of the tools that ISOs are made with, or nil when there is a fault.
-func (ev *evaluator) isoTools() *derivations.Derivation {
-	tools := &debianValue{ev: ev, suite: defaultSuite}
-	tree := tools.toolTree("iso-tools", derivations.ISOTools(), ev.callPosition(), func([]string) Position { return Position{} })
-	if !tree.valid() {
-		return nil
-	}
-	return tree.drv
 }
 
 // live returns the system that the ISO starts: the same modules, and those that are for it alone. When these change nothing

@@ -19,9 +19,7 @@ func (s settings) loader(v *systemValue, variant *derivations.System) *derivatio
 	if spec.Tools == nil || spec.Packer == nil || spec.VM == nil {
 		return s.ev.wrong()
 	}
-	if theme, ok := s.value("theme.grub").(*derivationValue); ok && theme.valid() {
-		spec.Theme = theme.input()
-	}
+	spec.Theme = s.menuTheme()
 	drv, err := variant.VMWithLoader(spec)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -39,5 +37,5 @@ func (s settings) machineTools(firmware string) *derivations.Derivation {
 	if s.boolean("virtualisation.graphics") {
 		name, packages = "graphics-tools", derivations.GraphicsTools()
 	}
-	return s.tools(name, slices.Concat(packages, derivations.FirmwareTools(firmware)))
+	return s.ev.tools(name, slices.Concat(packages, derivations.FirmwareTools(firmware)))
 }

@@ -106,14 +106,3 @@ func (c *call) positive(name string) int {
 	}
 	return n
 }
-
-// imageTools returns the tree of the tools that images are made with, or nil when there is a fault. They are of the suite
-// that nbuild is made for.
-func (ev *evaluator) imageTools() *derivations.Derivation {
-	tools := &debianValue{ev: ev, suite: defaultSuite}
-	tree := tools.toolTree("image-tools", derivations.ImageTools(), ev.callPosition(), func([]string) Position { return Position{} })
-	if !tree.valid() {
-		return nil
-	}
-	return tree.drv
-}

@@ -228,7 +228,7 @@ func (s settings) archive(spec *derivations.SystemSpec, r debian.Request, kernel
 	var okPackages, okKernel bool
 	spec.Packages, okPackages = s.resolve("environment.packages", r)
 	spec.Kernel, okKernel = s.resolve("boot.kernel_package", debian.Request{Suite: r.Suite, Packages: []string{kernel}})
-	spec.Tools.Image = s.tools("image-tools", derivations.ImageTools())
+	spec.Tools.Image = s.ev.imageTools()
 	spec.Tools.VM = s.machineTools("")
 	return okPackages && okKernel && spec.Tools.Image != nil && spec.Tools.VM != nil
 }
@@ -242,17 +242,6 @@ func (s settings) resolve(option string, r debian.Request) ([]derivations.Packag
 		}
 		return s.place(option, "")
 	})
-}
-
-// tools returns a tree of the tools that nbuild makes and runs systems with, or nil when there is a fault. They are
-// of the suite that nbuild is made for, whatever the suite of the system: older ones lack what its scripts use.
-func (s settings) tools(name string, packages []string) *derivations.Derivation {
-	tools := &debianValue{ev: s.ev, suite: defaultSuite}
-	tree := tools.toolTree(name, packages, s.ev.callPosition(), func([]string) Position { return Position{} })
-	if !tree.valid() {
-		return nil
-	}
-	return tree.drv
 }
 
 // specFault reports a fault that derivations.NewSystem found, at the option it is about.

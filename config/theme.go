@@ -57,6 +57,14 @@ func (s settings) checkThemes() {
 	}
 }
 
+// menuTheme returns the theme of the boot loader's menu; the zero value means the plain one.
+func (s settings) menuTheme() derivations.Input {
+	if theme, ok := s.value("theme.grub").(*derivationValue); ok && theme.valid() {
+		return theme.input()
+	}
+	return derivations.Input{}
+}
+
 // onlyTheme returns the theme of a project that has one.
 func (r *Result) onlyTheme() (Target, error) {
 	var themes []Target
