@@ -41,12 +41,13 @@ supervise() {
 }
 
 # hand_on SIGNAL: again and again, as the first process of a pid namespace doesn't even notice a signal before it has a
-# trap for it.
+# trap for it. What is started here is in that namespace, and ends with it.
 hand_on() {
 	[ -n "$child" ] || exit 143
-	while kill "-$1" "$child" 2>/dev/null; do
-		"$busybox" usleep 100000
-	done >/dev/null 7<&- &
+	kill "-$1" "$child" 2>/dev/null || return 0
+	while "$busybox" usleep 100000; do
+		kill "-$1" 1
+	done >/dev/null 2>&1 7<&- &
 }
 
 # --- prepare ---
@@ -225,6 +226,7 @@ take_disk() {
 		fi
 		if [ ! -e "$image" ] || [ -n "$replacing" ]; then make_disk; fi
 		lock_disk
+		$busybox rm -f "$image.new" # Of a start that was killed.
 		check_owner
 	fi
 	grow_disk

@@ -109,6 +109,8 @@ if [ ! -x "$tools/usr/bin/busybox" ] || [ ! -e "$inside" ]; then
 	fail "$self is not in its store: want $tools"
 fi
 
+# A standard input that is closed can't be handed on.
+(: 3<&0) 2>/dev/null || exec </dev/null
 # What the host's programs are to load is not for the store's.
 unset LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT
 # unshare NAME...: the store's own, with its own loader and libraries, as there is no root folder of them yet.
