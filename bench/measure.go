@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,10 @@ type contender struct {
 	command []string     // made anew for each run by prepare, if that is set
 	prepare func() error // brings the contender to its start, outside of the measured time; may be nil
 	alone   bool         // it starts no other process, so that the kernel's own account of its memory is right
+
+	// ready ends the measured time when it returns true, and the command is stopped then; nil means that the command ends
+	// by itself.
+	ready func() bool
 }
 
 // A measurement is what the runs of one contender took.
@@ -72,6 +77,9 @@ func (c *contender) run(ctx context.Context) (elapsed time.Duration, peak int64,
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.command[0], c.command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, &output, &output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // What it has started ends with it.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		return 0, 0, err
@@ -79,8 +87,7 @@ func (c *contender) run(ctx context.Context) (elapsed time.Duration, peak int64,
 	watched := make(chan int64, 1)
 	ended := make(chan struct{})
 	go func() { watched <- watchPeak(cmd.Process.Pid, ended) }()
-	err = cmd.Wait()
-	elapsed = time.Since(start)
+	elapsed, err = c.wait(cmd, start)
 	close(ended)
 	peak = <-watched
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && c.alone {
@@ -90,6 +97,30 @@ func (c *contender) run(ctx context.Context) (elapsed time.Duration, peak int64,
 		return 0, 0, fmt.Errorf("%s: %w\n%s", strings.Join(c.command, " "), err, output.Bytes())
 	}
 	return elapsed, peak, nil
+}
+
+// wait waits for a command to end or to be ready, and returns how long that took since start.
+func (c *contender) wait(cmd *exec.Cmd, start time.Time) (time.Duration, error) {
+	if c.ready == nil {
+		err := cmd.Wait()
+		return time.Since(start), err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		ready := c.ready()
+		elapsed := time.Since(start)
+		select {
+		case err := <-ended:
+			return elapsed, errors.Join(errors.New("it ended before it was ready"), err)
+		default:
+		}
+		if ready {
+			err := cmd.Cancel()
+			<-ended // How it ends when it is stopped doesn't matter.
+			return elapsed, err
+		}
+	}
 }
 
 // watchPeak returns the peak memory of a process until ended is closed. The kernel's own accounting of a finished child

@@ -76,7 +76,7 @@ func (s *suite) plainSquashfs(store, project string, options []string) (*contend
 		return nil, err
 	}
 	tools := paths[1]
-	command := []string{tools + "/usr/lib64/ld-linux-x86-64.so.2", "--library-path", tools + "/usr/lib/x86_64-linux-gnu", tools + "/usr/bin/mksquashfs"}
+	command := program(tools, "/usr/bin/mksquashfs")
 	for _, path := range closure {
 		command = append(command, filepath.Join(filepath.Dir(tools), filepath.Base(path)))
 	}
@@ -88,6 +88,13 @@ func (s *suite) plainSquashfs(store, project string, options []string) (*contend
 		name: "mksquashfs, no hash, no flush", dir: s.dir, command: command,
 		prepare: func() error { return os.RemoveAll(image) },
 	}, nil
+}
+
+// program returns the beginning of a command line that runs a program of a tree of packages as if it were installed.
+func program(tools, name string) []string {
+	return []string{
+		tools + "/usr/lib64/ld-linux-x86-64.so.2", "--inhibit-cache", "--library-path", tools + "/usr/lib/x86_64-linux-gnu", tools + name,
+	}
 }
 
 // lines returns what a command that is not measured prints.

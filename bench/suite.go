@@ -34,7 +34,15 @@ type benchCase struct {
 }
 
 func (s *suite) cases() []benchCase {
-	return []benchCase{{"farm", s.farm}, {"modules", s.modules}, {"demo", s.demo}, {"squashfs", s.squashfs}}
+	return []benchCase{
+		{"farm", s.farm},
+		{"modules", s.modules},
+		{"demo", s.demo},
+		{"squashfs", s.squashfs},
+		{"iso", s.iso},
+		{"start", s.start},
+		{"ssh", s.ssh},
+	}
 }
 
 // command returns a command line of nbuild with a store.
@@ -171,7 +179,10 @@ func (s *suite) demo() error {
 	round := 0
 	return s.measure("nbuild vm, the host name changed", "≤ 1 s", &contender{
 		name: "nbuild vm", dir: project, command: build,
-		prepare: func() error { round++; return renameHost(project, fmt.Sprintf("host-%d", round)) },
+		prepare: func() error {
+			round++
+			return setOption(project, "networking.host_name", fmt.Sprintf("host-%d", round))
+		},
 	})
 }
 
@@ -227,25 +238,25 @@ func (s *suite) copyStore(source, target string) error {
 	return s.setUp(s.dir, []string{"cp", "-a", "--reflink=auto", source, target})
 }
 
-// renameHost changes the host name that a project declares.
-func renameHost(project, host string) error {
+// setOption sets an option, a text, in the project of a demo.
+func setOption(project, option, value string) error {
 	name := filepath.Join(project, "nbuild.star")
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	changed, err := replaceHost(text, host)
+	changed, err := replaceOption(text, option, value)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(name, changed, 0o666)
 }
 
-// replaceHost defines the host name in the first module of the one system whose modules begin with a dictionary.
-func replaceHost(text []byte, host string) ([]byte, error) {
-	begin := regexp.MustCompile(`(?m)^(\s*modules = \[\{)( "networking\.host_name": "[^"]*",)?$`)
+// replaceOption defines an option in the first module of the one system whose modules begin with a dictionary.
+func replaceOption(text []byte, option, value string) ([]byte, error) {
+	begin := regexp.MustCompile(`(?m)^(\s*modules = \[\{)( "` + regexp.QuoteMeta(option) + `": "[^"]*",)?$`)
 	if len(begin.FindAll(text, -1)) != 1 {
-		return nil, errors.New("rename host: want one line modules = [{ in nbuild.star")
+		return nil, fmt.Errorf("set %s: want one line modules = [{ in nbuild.star", option)
 	}
-	return begin.ReplaceAll(text, []byte(`${1} "networking.host_name": "`+host+`",`)), nil
+	return begin.ReplaceAll(text, []byte(`${1} "`+option+`": "`+value+`",`)), nil
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestReplaceHost(t *testing.T) {
+func TestReplaceOption(t *testing.T) {
 	tests := []struct {
 		name, text, want string
 		fails            bool
@@ -18,9 +18,9 @@ func TestReplaceHost(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := replaceHost([]byte(tt.text), "new")
+			got, err := replaceOption([]byte(tt.text), "networking.host_name", "new")
 			if (err != nil) != tt.fails {
-				t.Fatalf("replaceHost: %v, want an error: %v", err, tt.fails)
+				t.Fatalf("replaceOption: %v, want an error: %v", err, tt.fails)
 			}
 			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
 				t.Errorf("project (-want +got):\n%s", diff)
