@@ -85,6 +85,39 @@ func TestKillCollect(t *testing.T) {
 	}
 }
 
+// Interrupted at any step, a collection must say so, and leave what one that was killed leaves.
+func TestInterruptCollect(t *testing.T) {
+	for step := int64(1); ; step++ {
+		g := newGarden(t)
+		g.plant("a", "")
+		g.plant("b", "a")
+		g.plant("x", "")
+		g.root("l", "b")
+		g.close()
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Collect(&trigger{ctx, step, cancel}, g.dir, CollectOptions{})
+		ended := ctx.Err() == nil
+		cancel()
+		if ended {
+			if err != nil || step < 10 {
+				t.Errorf("it ended after %d steps, %v", step, err)
+			}
+			g.checkLeft("ab")
+			return
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("step %d: got error %v, want context.Canceled", step, err)
+		}
+		g.store = openStore(t, g.dir)
+		wantClean(t, g.store)
+		g.collect(CollectOptions{})
+		g.checkLeft("ab")
+		if t.Failed() {
+			t.Fatalf("interrupted at step %d", step)
+		}
+	}
+}
+
 func countFiles(t *testing.T, dir string) (count int) {
 	t.Helper()
 	folders, err := os.ReadDir(dir)
@@ -130,7 +163,13 @@ func TestCollectBesideBuilds(t *testing.T) {
 		if _, err := a.lines.ReadString('\n'); err != nil {
 			break // It has ended.
 		}
-		if _, err := Collect(t.Context(), dir, CollectOptions{}); err != nil {
+		second := make(chan error, 1)
+		go func() {
+			_, err := Collect(t.Context(), dir, CollectOptions{})
+			second <- err
+		}()
+		_, err := Collect(t.Context(), dir, CollectOptions{})
+		if err := errors.Join(err, <-second); err != nil {
 			t.Fatal(err)
 		}
 	}

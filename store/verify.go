@@ -132,6 +132,10 @@ func occurring(root *tree.Node) map[string]bool {
 // verify reads all files of the pool.
 func (p *pool) verify(ctx context.Context, problem func(Problem)) error {
 	root, err := tree.Read(ctx, p.dir, tree.Look, nil)
+	// Another process that has just decided what is garbage may be taking files away.
+	for tries := 0; errors.Is(err, fs.ErrNotExist) && tries < 10; tries++ {
+		root, err = tree.Read(ctx, p.dir, tree.Look, nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ func storeCollectCommand() command {
 		name: "store gc", summary: "remove from the store what nothing needs any more",
 		details: `What stays is what links such as ./result lead to, what runs from the store, as a virtual machine does, and all that
 these refer to and were made of: so the next build after a change downloads and builds no more than without this.
-Deleting a link is all it takes to let go of something; "nbuild store roots" lists the links.
+Deleting a link is all it takes to let go of something; "nbuild store roots" lists the links. They count where nbuild
+made them: when a project was moved, build it again before.
 
 It waits until no other nbuild uses the store.`,
 		examples: []string{"nbuild store gc --dry-run | head", "rm result && nbuild store gc"},
