@@ -21,6 +21,10 @@ func TestCollectBesideMachine(t *testing.T) {
 	p := newPlace(t, u)
 	p.write("nbuild.star", "held = system(name = \"held\")\nother = text_file(\"other\", \"other\")\n")
 	p.nbuild("vm")
+	// A collection takes nothing that a change needs.
+	p.nbuild("store", "gc")
+	p.edit("nbuild.star", `name = "held"`, `name = "held", modules = [{"environment.etc.note.text": "a note"}]`)
+	p.builds("vm", "top-layer-held", "system-held", "vm-held")
 	out, _ := p.nbuild("store", "closure", "result")
 	closure := strings.Fields(out)
 	if err := os.Remove(p.dir + "/result"); err != nil {

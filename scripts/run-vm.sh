@@ -72,16 +72,17 @@ read_setting() {
 # decides on what is garbage when it has that one alone.
 hold_lease() {
 	exec 6<"$store"
-	share_lock 6 || echo "run-@host@-vm: the store's file system has no locks: nbuild store gc may remove what runs" >&2
+	share_lock <&6 || echo "run-@host@-vm: the store's file system has no locks: nbuild store gc may remove what runs" >&2
 	[ -e "$inside" ] || fail "$object is not in the store any more; build the machine again"
 	exec 7<"$object"
-	share_lock 7 || true
+	share_lock <&7 || true
 	exec 6<&-
 }
 
+# share_lock: of the standard input, as some shells keep other descriptors to themselves.
 share_lock() {
 	"$tools/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$tools/usr/lib/x86_64-linux-gnu" \
-		"$tools/usr/bin/flock" --shared "$1"
+		"$tools/usr/bin/flock" --shared 0
 }
 
 self=$0
@@ -126,4 +127,4 @@ hold_lease
 # the same one: who kills it ends the machine.
 exec "$tools/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$tools/usr/lib/x86_64-linux-gnu" \
 	"$tools/usr/bin/unshare" --user --map-root-user --mount --pid \
-	"$tools/usr/bin/busybox" sh "$inside" supervise "$store" "$object" "$(pwd)" "$@"
+	"$tools/usr/bin/busybox" sh "$inside" supervise "$store" "$object" "$(pwd)" "$@" 7<&7

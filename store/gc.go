@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,16 +56,16 @@ func Collect(ctx context.Context, dir string, options CollectOptions) (Collectio
 	return c.result, nil
 }
 
-// startAlone takes the store's lock exclusively and opens the index of a store that is clean.
+// startAlone takes the store's lock exclusively, opens the index and removes rubbish, also where nothing says that there is
+// some.
 func (s *Store) startAlone(ctx context.Context) error {
 	if err := s.await(ctx, s.lock.Exclusive, "waiting until no other nbuild uses the store"); err != nil {
 		return err
 	}
-	unclean, err := s.openIndex(ctx)
-	if err == nil && unclean {
-		err = s.clean(ctx)
+	if _, err := s.openIndex(ctx); err != nil {
+		return err
 	}
-	return err
+	return s.clean(ctx)
 }
 
 // A collector is the state of one Collect.
@@ -112,7 +113,7 @@ func (c *collector) decide(ctx context.Context) error {
 		rows = append(rows, keeping.ids[number])
 		c.result.Removed = append(c.result.Removed, keeping.objects[number])
 	}
-	slices.SortStableFunc(c.result.Removed, func(a, b Object) int { return int(min(max(b.Size-a.Size, -1), 1)) })
+	slices.SortStableFunc(c.result.Removed, func(a, b Object) int { return cmp.Compare(b.Size, a.Size) })
 	c.result.Kept = len(keeping.objects) - len(garbage)
 	for _, o := range c.result.Removed {
 		c.files = append(c.files, c.store.ObjectFile(o.Path))

@@ -510,8 +510,9 @@ func TestCollectOfADamagedStore(t *testing.T) {
 	if err := os.RemoveAll(g.store.ObjectFile(g.objects["b"].Path)); err != nil && os.Geteuid() == 0 {
 		t.Fatal(err)
 	}
+	// There is no folder in tmp, which would be the mark for it.
 	files{"f": "rubbish"}.write(t, g.dir+"/objects/.new-1")
-	files{"f": "rubbish"}.write(t, g.dir+"/tmp/1")
+	files{"f": "rubbish"}.write(t, g.dir+"/objects/00000000000000000000000000000000-x")
 	if c := g.collect(CollectOptions{}); names(c.Removed) != "ab" {
 		t.Errorf("removed %q", names(c.Removed))
 	}
