@@ -27,7 +27,7 @@ packed = iso("packed", contents = {"/web.squashfs": release}, store_contents = {
 
 // kinds are the targets of everyKind.
 func kinds() []string {
-	return []string{"web", "web.vm", "web.squashfs", "web.iso", "release", "packed", "starfield", "themed.iso"}
+	return []string{"web", "web.vm", "web.vm_with_bootloader", "web.squashfs", "web.iso", "release", "packed", "starfield", "themed.iso"}
 }
 
 // TestReproducible builds everything in two stores: at places of different length, as two users, with one job and with
