@@ -33,13 +33,12 @@ func (p *place) qemu(firmware string, arguments ...string) *exec.Cmd {
 		"--inhibit-cache", "--library-path", tools + "/usr/lib/x86_64-linux-gnu", tools + "/usr/bin/qemu-system-x86_64",
 		"-L", share + "qemu", "-L", share + "seabios", "-L", tools + "/usr/lib/ipxe/qemu",
 		"-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "1024",
-		"-display", "none", "-serial", "stdio", "-accel",
+		"-display", "none", "-serial", "stdio",
 	}
 	if hasKVM() {
-		words = append(words, "kvm")
-	} else {
-		words = append(words, "tcg,thread=multi")
+		words = append(words, "-accel", "kvm") // The place's user may not be allowed to: then the next one is taken.
 	}
+	words = append(words, "-accel", "tcg,thread=multi")
 	if firmware == "uefi" {
 		// What it would keep is lost at the end.
 		words = append(words,

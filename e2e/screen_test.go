@@ -3,54 +3,20 @@
 package e2e
 
 import (
+	"errors"
+	"flag"
+	"fmt"
 	"image"
+	"image/color"
 	"image/draw"
+	"image/png"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
-// menusProject has ISOs that show a menu and have nothing behind it.
-const menusProject = qemuTools + `
-_debian = debian("trixie")
-_kernel = text_file("kernel", "")
-
-def _package(name):
-    return [p for p in _debian.packages([name]) if p.name.startswith(name + "-")][0]
-
-def _menu(name, **more):
-    return iso(name, kernel = _kernel, initrd = _kernel, menu = ["normal", "verbose", "local_disk"], timeout = 1000, **more)
-
-starfield = theme("starfield", archive = _package("grub-theme-starfield"), kind = "grub")
-
-plain_menu = _menu("plain")
-starfield_menu = _menu("starfield", theme = starfield)
-`
-
-// TestMenus looks at the menus of ISOs.
-func TestMenus(t *testing.T) {
-	p := newPlace(t, user{name: "this user"})
-	p.write("nbuild.star", menusProject)
-	for _, name := range []string{"plain", "starfield"} {
-		for _, firmware := range []string{"bios", "uefi"} {
-			t.Run(name+" "+firmware, func(t *testing.T) {
-				m := p.startMenu(t, name, firmware)
-				m.waitScreen(name+"-"+firmware, settled(1024, 768))
-			})
-		}
-	}
-}
-
-// startMenu starts the ISO called name and waits until somebody could choose.
-func (p *place) startMenu(t *testing.T, name, firmware string) *monitor {
-	t.Helper()
-	p.nbuild(name+"_menu", "-o", name)
-	cmd := p.qemu(firmware, "-vga", "std", "-drive", "media=cdrom,format=raw,readonly=on,file="+p.dir+"/"+name+"/iso/"+name+".iso")
-	m := p.monitored(t, cmd)
-	launch(t, cmd)
-	m.waitScreen("graphics", func(picture image.Image) error { return sized(picture, 1024, 768) })
-	// A key that has no meaning ends the countdown, which would change the picture.
-	m.press("z")
-	return m
-}
+// updateScreens makes the references in testdata/screens of what machines show now. Look at them before they are kept.
+var updateScreens = flag.Bool("update-screens", false, "write the pictures of screens that tests compare with")
 
 // rgba returns a picture with its pixels as bytes.
 func rgba(picture image.Image) *image.RGBA {
@@ -70,4 +36,140 @@ func isPlain(pixels []byte) bool {
 		}
 	}
 	return true
+}
+
+// mean returns the average colour of a part of a picture.
+func mean(picture *image.RGBA, part image.Rectangle) (red, green, blue int) {
+	n := 0
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			c := picture.RGBAAt(x, y)
+			red, green, blue, n = red+int(c.R), green+int(c.G), blue+int(c.B), n+1
+		}
+	}
+	return red / n, green / n, blue / n
+}
+
+// countColour counts the pixels of a colour.
+func countColour(picture *image.RGBA, part image.Rectangle, want color.RGBA) (n int) {
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			if picture.RGBAAt(x, y) == want {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// changed returns the smallest rectangle that has all differences between pictures of one size.
+func changed(before, after *image.RGBA) (part image.Rectangle) {
+	for y := range before.Rect.Dy() {
+		for x := range before.Rect.Dx() {
+			if before.RGBAAt(x, y) != after.RGBAAt(x, y) {
+				part = part.Union(image.Rect(x, y, x+1, y+1))
+			}
+		}
+	}
+	return part
+}
+
+// checkBackground compares parts of a picture, in squares, with the same parts of a background that fills it. How an image
+// is scaled makes a difference of one or two in a square's average.
+func checkBackground(picture, background *image.RGBA, parts []image.Rectangle) error {
+	const square, tolerance = 32, 4
+	width, height := picture.Rect.Dx(), picture.Rect.Dy()
+	scaled := func(x, y int) image.Point {
+		return image.Pt(x*background.Rect.Dx()/width, y*background.Rect.Dy()/height)
+	}
+	for _, part := range parts {
+		for y := part.Min.Y; y+square <= part.Max.Y; y += square {
+			for x := part.Min.X; x+square <= part.Max.X; x += square {
+				r, g, b := mean(picture, image.Rect(x, y, x+square, y+square))
+				wantR, wantG, wantB := mean(background, image.Rectangle{scaled(x, y), scaled(x+square, y+square)})
+				if max(distance(r, wantR), distance(g, wantG), distance(b, wantB)) > tolerance {
+					return fmt.Errorf("the background at %d,%d has the colour %d %d %d, want %d %d %d", x, y, r, g, b, wantR, wantG, wantB)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func distance(a, b int) int { return max(a-b, b-a) }
+
+// shrunk returns a grey picture that is smaller by a factor, small enough to be kept with the tests.
+func shrunk(picture *image.RGBA) *image.Gray {
+	const factor = 4
+	small := image.NewGray(image.Rect(0, 0, picture.Rect.Dx()/factor, picture.Rect.Dy()/factor))
+	for y := range small.Rect.Dy() {
+		for x := range small.Rect.Dx() {
+			r, g, b := mean(picture, image.Rect(x*factor, y*factor, (x+1)*factor, (y+1)*factor))
+			small.SetGray(x, y, color.GrayModel.Convert(color.RGBA{uint8(r), uint8(g), uint8(b), 255}).(color.Gray))
+		}
+	}
+	return small
+}
+
+// checkReference compares a picture with one that somebody looked at, in grey and smaller. A program that draws a little
+// differently makes a few pixels differ; another font makes hundreds.
+func checkReference(picture *image.RGBA, reference *image.Gray) error {
+	const tolerance, few = 6, 40
+	got := shrunk(picture)
+	if got.Rect != reference.Rect {
+		return fmt.Errorf("it is %v in small, want %v", got.Rect.Max, reference.Rect.Max)
+	}
+	n, where := 0, image.Rectangle{}
+	for i := range got.Pix {
+		if distance(int(got.Pix[i]), int(reference.Pix[i])) > tolerance {
+			x, y := i%got.Stride, i/got.Stride
+			n, where = n+1, where.Union(image.Rect(x, y, x+1, y+1))
+		}
+	}
+	if n > few {
+		return fmt.Errorf("%d pixels of the small picture are not those of the reference, within %v", n, where)
+	}
+	return nil
+}
+
+func referenceFile(name string) string { return filepath.Join("testdata", "screens", name+".png") }
+
+// keepReference makes a picture the one that others are compared with from now on.
+func keepReference(t *testing.T, name string, picture *image.RGBA) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(referenceFile(name)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(referenceFile(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := errors.Join(encoder.Encode(file, shrunk(picture)), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reference returns the picture that is kept under a name.
+func reference(t *testing.T, name string) *image.Gray {
+	t.Helper()
+	kept, ok := readPicture(t, referenceFile(name)).(*image.Gray)
+	if !ok {
+		t.Fatalf("%s is not grey", referenceFile(name))
+	}
+	return kept
+}
+
+func readPicture(t *testing.T, name string) image.Image {
+	t.Helper()
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	picture, err := png.Decode(file)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return picture
 }
