@@ -116,6 +116,8 @@ func (c *contender) wait(cmd *exec.Cmd, start time.Time) (time.Duration, error) 
 		default:
 		}
 		if ready {
+			kill := time.AfterFunc(cmd.WaitDelay, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+			defer kill.Stop()
 			err := cmd.Cancel()
 			<-ended // How it ends when it is stopped doesn't matter.
 			return elapsed, err
