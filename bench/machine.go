@@ -208,10 +208,8 @@ func freePort() (int, error) {
 // patience is for one connection: QEMU takes it long before the guest does, and asks the guest less and less often.
 const patience = 2 * time.Second
 
-// greets reports whether an SSH server says hello at a port. It takes up to patience, and at least a moment.
+// greets reports whether an SSH server says hello at a port. It takes up to patience.
 func greets(port int) bool {
-	pause := time.NewTimer(20 * time.Millisecond)
-	defer func() { <-pause.C }()
 	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), patience)
 	if err != nil {
 		return false

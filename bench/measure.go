@@ -107,22 +107,19 @@ func (c *contender) wait(cmd *exec.Cmd, start time.Time) (time.Duration, error) 
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for {
-		ready := c.ready()
-		elapsed := time.Since(start)
+	for !c.ready() {
 		select {
 		case err := <-ended:
-			return elapsed, errors.Join(errors.New("it ended before it was ready"), err)
-		default:
-		}
-		if ready {
-			kill := time.AfterFunc(cmd.WaitDelay, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-			defer kill.Stop()
-			err := cmd.Cancel()
-			<-ended // How it ends when it is stopped doesn't matter.
-			return elapsed, err
+			return time.Since(start), errors.Join(errors.New("it ended before it was ready"), err)
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	elapsed := time.Since(start)
+	kill := time.AfterFunc(cmd.WaitDelay, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	defer kill.Stop()
+	err := cmd.Cancel()
+	<-ended // How it ends when it is stopped doesn't matter.
+	return elapsed, err
 }
 
 // watchPeak returns the peak memory of a process until ended is closed. The kernel's own accounting of a finished child
