@@ -60,6 +60,10 @@ folder() {
 # take: copies a folder, with what links in it lead to, as they may lead out of it.
 take() {
 	mkdir -p "$2"
+	find -L "$1" -type l >/build/dangling # Followed, only what leads nowhere is still a link.
+	while read -r link; do
+		fail "${link#"$archive"/} is a link to $(readlink "$link"), which is not in the archive"
+	done </build/dangling
 	cp -RL "$1/." "$2" || fail "the folder ${1#"$archive"/} can't be copied"
 	chmod -R u+w "$2"
 }

@@ -241,7 +241,7 @@ func TestThemeFaults(t *testing.T) {
 		{"no value", "grub", "", grub("+ image {\nfile }\n"), `theme.txt:2: there should be a "=" after file`},
 		{"no name", "grub", "", grub("!\n"), `theme.txt:1: a name should be here, not "!"`},
 		{"a huge theme.txt", "grub", "", grub(strings.Repeat("# \n", 90_000)), "theme.txt is larger than 256 KiB"},
-		{"a dangling link", "grub", "", grubFiles(map[string]string{"t/more.png": "-> nowhere"}), "the folder t can't be copied"},
+		{"a dangling link", "grub", "", grubFiles(map[string]string{"t/more.png": "-> nowhere"}), "t/more.png is a link to nowhere, which is not in the archive"},
 		{"no module", "plymouth", "", plymouth("[Plymouth Theme]\n"), "a.plymouth has no ModuleName"},
 		{
 			"a missing script", "plymouth", "", plymouth("ModuleName=script\nImageDir=/usr/share/plymouth/themes/a\nScriptFile=/usr/share/plymouth/themes/a/a.script\n"),
