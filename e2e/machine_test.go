@@ -241,6 +241,20 @@ func testEnds(t *testing.T, f fleet) {
 			f.refused(t, cmd, "Image is not in qcow2 format")
 		}
 	})
+	t.Run("bad variables", func(t *testing.T) {
+		for variable, want := range map[string]string{
+			"NBUILD_ACCEL=xen":         "run-one-vm: NBUILD_ACCEL is 'xen'; want kvm or tcg\n",
+			"SHARED_DIR=none":          "run-one-vm: SHARED_DIR: there is no folder " + f.dir + "/none; make it, or name another\n",
+			"NBUILD_DISK_IMAGE=no/x":   "run-one-vm: disk image ./no/x: there is no folder ./no, or",
+			"NBUILD_DISK_IMAGE=.":      "run-one-vm: disk image ./. cannot be opened for writing\n",
+			"QEMU_NET_OPTS=no=such":    "Invalid parameter 'no'",
+			"QEMU_OPTS=-device nobody": "'nobody' is not a valid device model name",
+		} {
+			cmd := f.machine("one")
+			cmd.Env = append(cmd.Env, variable)
+			f.refused(t, cmd, want)
+		}
+	})
 	t.Run("closed input", func(t *testing.T) {
 		cmd := exec.Command("/bin/sh", "-c", `exec "$0" --print-command <&-`, f.machine("one").Path)
 		cmd.Env = f.machine("one").Env

@@ -16,12 +16,13 @@ import (
 
 func vmCommand() command {
 	return command{
-		name: "vm", args: "[NAME] [--run] [-- QEMU-ARGUMENTS]",
+		name: "vm", args: "[NAME] [--run] [-- ARGUMENTS]",
 		summary: "build a virtual machine of a system",
 		details: `Afterwards ./result/bin/run-<host>-vm starts it; --run does that at once. NAME is the system's; it may be
 left out when the project has one system. The machine's disk is ./<host>.qcow2, made when it is missing.
-Ctrl-A X, or poweroff in the guest, ends it.`,
-		examples: []string{"nbuild vm", "nbuild vm --run", "nbuild vm web && QEMU_NET_OPTS=hostfwd=tcp:127.0.0.1:2222-:22 ./result/bin/run-web-vm"},
+Ctrl-A X, or poweroff in the guest, ends it. What stands after -- is for that program: --help lists its own
+options, such as --ephemeral, and all else goes to QEMU.`,
+		examples: []string{"nbuild vm", "nbuild vm --run", "nbuild vm --run -- --ephemeral -m 2048", "nbuild vm web && QEMU_NET_OPTS=hostfwd=tcp:127.0.0.1:2222-:22 ./result/bin/run-web-vm"},
 		flags: func(flags *pflag.FlagSet, o *options) {
 			linkFlags(flags, o)
 			flags.BoolVar(&o.bootloader, "bootloader", false, "start it by firmware and a boot loader, as hardware is: NAME.vm_with_bootloader")
@@ -38,7 +39,7 @@ func runVM(ctx context.Context, o *options, args []string) error {
 		args, guest = args[:i], args[i+1:]
 	}
 	if len(guest) > 0 && !o.run {
-		return usagef("nbuild vm --run -- "+guest[0], "vm: arguments for QEMU make sense with --run only")
+		return usagef("nbuild vm --run -- "+guest[0], "vm: arguments for the machine make sense with --run only")
 	}
 	name, err := artefact("vm", args)
 	if err != nil {
