@@ -27,7 +27,7 @@ func TestExamples(t *testing.T) {
 	if os.Getuid() == 0 {
 		u = nobody
 	}
-	p := newPlace(t, u)
+	p := newProject(t, u)
 	t.Run("hello", func(t *testing.T) { testHello(t, p.example(t, "hello")) })
 	t.Run("app", func(t *testing.T) { testApp(t, p.example(t, "app")) })
 	t.Run("web", func(t *testing.T) { testWeb(t, p.example(t, "web")) })

@@ -30,7 +30,7 @@ func TestLoader(t *testing.T) {
 	if os.Getuid() == 0 {
 		u = nobody
 	}
-	p := newPlace(t, u)
+	p := newProject(t, u)
 	p.write("nbuild.star", loaderProject)
 	p.beside("work")
 	p.nbuild("vm", "--bootloader")

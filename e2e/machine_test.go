@@ -40,7 +40,7 @@ func newFleet(t *testing.T, project string, names ...string) fleet {
 	if os.Getuid() == 0 {
 		u = nobody
 	}
-	f := fleet{place: newPlace(t, u)}
+	f := fleet{place: newProject(t, u)}
 	f.scratch = f.beside("scratch")
 	f.write("nbuild.star", project)
 	f.make(names...)
@@ -231,7 +231,7 @@ func testEnds(t *testing.T, f fleet) {
 	t.Run("QEMU ends at once", func(t *testing.T) {
 		f.refused(t, f.machine("one", "-no-such-option"), "-no-such-option: invalid option")
 		f.refused(t, f.machine("one", "--such"), "--such: invalid option")
-		raw := filepath.Join(f.home, "raw")
+		raw := filepath.Join(filepath.Dir(f.dir), "raw")
 		if err := errors.Join(os.WriteFile(raw, make([]byte, 1<<20), 0o666), os.Chmod(raw, 0o666)); err != nil {
 			t.Fatal(err)
 		}
@@ -409,7 +409,7 @@ func TestStoreShare(t *testing.T) {
 	if err != nil || !bytes.Contains(out, []byte("virtio-9p-pci,fsdev=store,")) || bytes.Contains(out, []byte("vhost-user-fs-pci")) {
 		t.Errorf("with 9p the command is %q, %v", out, err)
 	}
-	copied := filepath.Join(f.home, "copy")
+	copied := filepath.Join(filepath.Dir(f.dir), "copy")
 	f.copyClosure(t, copied, "full", "cloud")
 	start := func(name string, args ...string) *exec.Cmd {
 		cmd := f.machine(name, args...)

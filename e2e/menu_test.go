@@ -112,7 +112,7 @@ func newMenus(t *testing.T) *place {
 	if os.Getuid() == 0 {
 		u = nobody
 	}
-	p := newPlace(t, u)
+	p := newProject(t, u)
 	p.write("nbuild.star", menusProject)
 	p.write("theme.txt", ceratopsianTheme)
 	box := image.NewRGBA(image.Rect(0, 0, 4, 4))

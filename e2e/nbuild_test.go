@@ -6,6 +6,8 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,25 +48,42 @@ type place struct {
 	home string // store below it
 }
 
+// homesVariable names the folder of the homes that tests share.
+const homesVariable = "NBUILD_E2E_HOMES"
+
+// TestMain makes the folder of the stores that tests share, and removes it.
+func TestMain(m *testing.M) {
+	homes, err := os.MkdirTemp("", "nbuild-e2e-homes-*")
+	if err == nil {
+		err = errors.Join(os.Chmod(homes, 0o755), os.Setenv(homesVariable, homes))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	if err := fsx.RemoveAll(homes); err != nil { // The stores' objects are read-only.
+		fmt.Fprintln(os.Stderr, err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
+
 // newPlace makes an empty store and an empty project. The store lies below a path whose length is no other's.
 func newPlace(t *testing.T, u user) *place {
 	t.Helper()
+	p := newProject(t, u)
+	p.home = filepath.Join(filepath.Dir(p.dir), "home")
+	u.mkdir(t, p.home)
+	return p
+}
+
+// newProject makes an empty project. Its store is that of the user's other projects, so that a test which isn't about an
+// empty store has at hand what others have downloaded and unpacked.
+func newProject(t *testing.T, u user) *place {
+	t.Helper()
 	top, err := os.MkdirTemp("", "nbuild-e2e-*")
 	if err != nil {
-		t.Fatal(err)
-	}
-	p := &place{t: t, user: u, dir: filepath.Join(top, "project"), home: filepath.Join(top, "home")}
-	for _, dir := range []string{top, p.dir, p.home} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if u.id != 0 {
-			if err := os.Chown(dir, int(u.id), int(u.id)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := os.Chmod(top, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -72,7 +91,24 @@ func newPlace(t *testing.T, u user) *place {
 			t.Errorf("clean up: %v", err)
 		}
 	})
+	home := filepath.Join(os.Getenv(homesVariable), strconv.Itoa(int(u.id)))
+	p := &place{t: t, user: u, dir: filepath.Join(top, "project"), home: home}
+	for _, dir := range []string{top, p.dir, p.home} {
+		u.mkdir(t, dir)
+	}
 	return p
+}
+
+// mkdir makes a folder of the user's that everybody can read, unless it is there.
+func (u user) mkdir(t *testing.T, dir string) {
+	t.Helper()
+	err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755))
+	if u.id != 0 {
+		err = errors.Join(err, os.Chown(dir, int(u.id), int(u.id)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // write puts a file into the project.

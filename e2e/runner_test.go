@@ -56,7 +56,7 @@ func TestRunner(t *testing.T) {
 	if os.Getuid() == 0 {
 		u = nobody
 	}
-	p, port := newPlace(t, u), freePort(t)
+	p, port := newProject(t, u), freePort(t)
 	p.write("nbuild.star", strings.ReplaceAll(machineProject, "PORT", fmt.Sprint(port)))
 	p.nbuild("vm")
 	image, work := p.beside("state, disks")+"/it's $one", filepath.Join(filepath.Dir(p.dir), "work, it's")

@@ -130,7 +130,7 @@ var listed = regexp.MustCompile(`^([-dl][-rwxst]{9}) (\S+) +\d+ (\S+ \S+) (/.*)$
 
 // TestSquashfsHoldsWhatIsDeclared looks at an image with unsquashfs: everything is root's, with the modes of the store.
 func TestSquashfsHoldsWhatIsDeclared(t *testing.T) {
-	p := newPlace(t, user{name: "this user"})
+	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject)
 	p.nbuild("inputs")
 	closure := strings.Fields(p.storeClosure(t, "inputs"))
@@ -186,7 +186,7 @@ func addModes(t *testing.T, modes map[string]string, file, path string) {
 // TestSquashfsIsMounted has the kernel mount images of each kind, and finds in them what the store has.
 func TestSquashfsIsMounted(t *testing.T) {
 	requireRoot(t, "that the kernel reads the images")
-	p := newPlace(t, user{name: "this user"})
+	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject)
 	p.nbuild("inputs")
 	closure := strings.Fields(p.storeClosure(t, "inputs"))
@@ -252,7 +252,7 @@ func addContents(t *testing.T, contents map[string]string, file string) {
 
 // TestSquashfsIsImported carries objects into an empty store, by an image of each kind and by two that are parts.
 func TestSquashfsIsImported(t *testing.T) {
-	p := newPlace(t, user{name: "this user"})
+	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject)
 	for _, image := range append(images()[:5], "parts") {
 		t.Run(image, func(t *testing.T) {
@@ -287,7 +287,7 @@ func TestSquashfsIsImported(t *testing.T) {
 
 // TestSquashfsTooLarge: an image that is larger than it may be is no result, and what is largest in it is named.
 func TestSquashfsTooLarge(t *testing.T) {
-	p := newPlace(t, user{name: "this user"})
+	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject+`
 host = system("host", modules = [{"squashfs.max_size": 20}])
 `)

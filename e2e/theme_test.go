@@ -212,7 +212,7 @@ zip = _theme(_archive("blue.zip", "zip -qr $out.zip Blue; mv $out.zip $out"))
 
 // TestBootsplashTheme makes a theme of the layout of 2009 of each kind of archive and looks at what unpacking one did then.
 func TestBootsplashTheme(t *testing.T) {
-	p := newPlace(t, user{name: "this user"})
+	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", archivesProject)
 	cfg := func(jpeg string) string {
 		return "version=3\n# of /etc/bootsplash/themes/Blue\nstate=1\njpeg=/etc/bootsplash/themes/Blue/images/" + jpeg +
@@ -259,7 +259,7 @@ func TestBootsplashTheme(t *testing.T) {
 
 // TestThemeFails makes themes of what is none, or hostile.
 func TestThemeFails(t *testing.T) {
-	p := newPlace(t, user{name: "this user"})
+	p := newProject(t, user{name: "this user"})
 	p.write("missing.zip", zipped(t, map[string]string{"t/theme.txt": "title-text: \"x\"\ndesktop-image: \"none.png\"\n"}))
 	p.write("none.zip", zipped(t, map[string]string{"t/readme": ""}))
 	p.write("evil.zip", zipped(t, map[string]string{"../evil": ""}))

@@ -290,8 +290,10 @@ func checkArguments(t *testing.T, text string) {
 func checkNothingLeft(t *testing.T, p *place) {
 	t.Helper()
 	top := filepath.Dir(p.dir)
-	for _, line := range processes(t, top) {
-		t.Errorf("a process is left: %s", line)
+	for _, folder := range []string{top, p.home} {
+		for _, line := range processes(t, folder) {
+			t.Errorf("a process is left: %s", line)
+		}
 	}
 	mounts, err := os.ReadFile("/proc/mounts")
 	if err != nil {
