@@ -48,6 +48,8 @@ type SharedDirectory struct {
 const (
 	// leastMemory is what the kernel, the initrd and a few services need; with 96 MiB the demo's guest runs out of it.
 	leastMemory = 128
+	// leastMemoryUEFI leaves them that beside the firmware: with 160 MiB the kernel gets no further than GRUB.
+	leastMemoryUEFI = 192
 	// leastDisk holds the journal, the tables of mke2fs and a little.
 	leastDisk = 16
 	// mostCores is what QEMU's machine q35 takes without further devices.
@@ -94,6 +96,8 @@ func (m *Machine) check(c *specCheck) {
 	complain := func(format string, args ...any) { c.add("machine: "+format, args...) }
 	if m.Memory < leastMemory {
 		complain("memory of %d MiB: want at least %d", m.Memory, leastMemory)
+	} else if m.Firmware == "uefi" && m.Memory < leastMemoryUEFI {
+		complain("memory of %d MiB: want at least %d beside UEFI", m.Memory, leastMemoryUEFI)
 	}
 	if m.Cores < 1 || m.Cores > mostCores {
 		complain("%d cores: want 1 to %d", m.Cores, mostCores)

@@ -43,6 +43,7 @@ func TestMachineFaults(t *testing.T) {
 			Machine{Memory: 127, Cores: 256, Disk: -1},
 			[]string{"memory of 127 MiB: want at least 128", "256 cores: want 1 to 255", "disk of -1 MiB: want at least 16"},
 		},
+		{"memory for UEFI", Machine{Firmware: "uefi", Memory: 191}, []string{"memory of 191 MiB: want at least 192 beside UEFI"}},
 		{"firmware", Machine{Firmware: "coreboot"}, []string{`firmware "coreboot": want bios or uefi`}},
 		{"disk image", Machine{DiskImage: "disks/"}, []string{`disk image "disks/": want the name of a file`}},
 		{"disk image of lines", Machine{DiskImage: "a\nb"}, []string{`disk image "a\nb"`}},
