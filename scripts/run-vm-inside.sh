@@ -162,7 +162,7 @@ bind_folder() {
 
 start() {
 	busybox=/usr/bin/busybox
-	qemu='' daemon='' reader=''
+	qemu='' daemon='' reader='' unfinished=''
 	trap 'hand_on_all' TERM INT HUP
 	printing='' ephemeral='' fresh='' keep=''
 	while :; do
@@ -256,7 +256,10 @@ is_visible() {
 }
 
 hand_on_all() {
-	[ -n "$qemu" ] || exit 143
+	if [ -z "$qemu" ]; then
+		[ -z "$unfinished" ] || $busybox rm -f "$unfinished"
+		exit 143
+	fi
 	kill -TERM "$qemu" 2>/dev/null || true
 }
 
@@ -265,14 +268,15 @@ make_disk() {
 	exec 8<"$place"
 	/usr/bin/flock 8
 	if [ ! -e "$image" ] || [ -n "$replacing" ]; then
-		made=/nbuild/run/disk
+		made=/nbuild/run/disk unfinished=$image.new
 		make_file_system $made
-		$busybox dd if=$made of="$image.new" bs=1M conv=fsync status=none || {
-			$busybox rm -f "$image.new"
+		$busybox dd if=$made of="$unfinished" bs=1M conv=fsync status=none || {
+			$busybox rm -f "$unfinished"
 			fail "disk image $image cannot be made"
 		}
-		$busybox mv -f "$image.new" "$image"
+		$busybox mv -f "$unfinished" "$image"
 		$busybox rm $made
+		unfinished=
 	fi
 	exec 8<&-
 }
