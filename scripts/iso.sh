@@ -46,23 +46,28 @@ if [ -n "${boot-}" ]; then
 		/boot/grub/bios.img=$boot/bios.img
 		/EFI/BOOT/BOOTX64.EFI=$boot/BOOTX64.EFI
 	END
-	# A partition table of both kinds: old firmware wants the first sector, UEFI the partition with the FAT.
-	set -- --grub2-mbr "$boot/mbr.img" -partition_offset 16 \
+	# A partition table of both kinds: old firmware wants the first sector, some of it an active partition too, UEFI the
+	# partition with the FAT.
+	set -- --grub2-mbr "$boot/mbr.img" --mbr-force-bootable -partition_offset 16 \
 		-append_partition 2 0xef "$boot/efi.img" -appended_part_as_gpt \
 		-c boot/boot.cat -b boot/grub/bios.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \
 		-eltorito-alt-boot -e --interval:appended_partition_2:all:: -no-emul-boot
 fi
 
-# The same content gives the same bytes: what others make of the time or by chance follows from what the image has.
+# The same content gives the same bytes: what others make of the time or by chance follows from what the image has. The
+# time of the volume too, as the names of disks by UUID are made of it: a moment of the first 34 years, in hundredths.
 LC_ALL=C sort -o paths paths
-id=$(cat paths grub.cfg 2>/dev/null | sha256sum)
+[ -e grub.cfg ] || : >grub.cfg
+id=$(printf '%s\n' "$volume_id" "$publisher" | cat - paths links grub.cfg | sha256sum)
 guid=$(echo "$id" | sed 's/^\(.\{8\}\)\(.\{4\}\).\(.\{3\}\).\(.\{3\}\)\(.\{12\}\).*/\1-\2-4\3-8\4-\5/')
+moment=$((0x$(echo "$id" | cut -c 33-42)))
+volume_date=$(date -u -d "@$((moment >> 10))" +%Y%m%d%H%M%S)$(printf %02d $((moment % 100)))
 date=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S00)
 mkdir -p "$out/iso"
 image=$out/iso/$name.iso
 [ -z "$compress" ] || image=/build/image
 xorriso -no_rc -as mkisofs -quiet -iso-level 3 -r -volid "$volume_id" -publisher "$publisher" -o "$image" \
-	--modification-date="$date" --set_all_file_dates "$date" --gpt_disk_guid "$guid" "$@" \
+	--modification-date="$volume_date" --set_all_file_dates "$date" --gpt_disk_guid "$guid" "$@" \
 	-graft-points -path-list paths >log 2>&1 || { cat log >&2; fail "xorriso ended with exit status $?"; }
 # Any number of processors makes the same of the same.
 [ -z "$compress" ] || zstd -q -3 -T"$NBUILD_CORES" -o "$out/iso/$name.iso.zst" "$image"
