@@ -12,9 +12,9 @@ import (
 
 // An ISOSpec says what the image of a CD is made of, which is one of a disk too. ISO doesn't keep or change its slices.
 type ISOSpec struct {
-	Name      string // the image is iso/<Name>.iso
-	VolumeID  string // the label, by which a booting system finds its medium; empty means VolumeID(Name)
-	Publisher string
+	Name      string    // the image is iso/<Name>.iso
+	VolumeID  string    // the label, by which a booting system finds its medium; empty means VolumeID(Name)
+	Publisher string    // on the image in capitals, as the format has no others
 	Contents  []ISOFile // besides what it boots with
 
 	// StoreContents are store objects that the image has in its store, with all that they refer to, and a link to each.
@@ -71,6 +71,13 @@ func VolumeID(name string) string {
 // and what has a meaning there can't be.
 func isLabelRune(c rune) bool {
 	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '.'
+}
+
+// publisherSigns are the a-characters of ECMA-119 besides letters, digits and the blank. xorriso would make all others "_".
+const publisherSigns = `!"%&'()*+,-./:;<=>?_`
+
+func isPublisherRune(c rune) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == ' ' || strings.ContainsRune(publisherSigns, c)
 }
 
 // ISO returns the derivation of an ISO. The error has all faults of the spec, a line each, which begins with what it is
@@ -226,8 +233,8 @@ func (spec *ISOSpec) complete() error {
 	if n := len(spec.Publisher); n > maxPublisher {
 		add("publisher is %q: it has %d bytes, and %d fit", spec.Publisher, n, maxPublisher)
 	}
-	if strings.ContainsFunc(spec.Publisher, isControl) {
-		add("publisher is %q: want one line", spec.Publisher)
+	if strings.ContainsFunc(spec.Publisher, func(c rune) bool { return !isPublisherRune(c) }) {
+		add("publisher is %q: want letters and digits without accents, blanks and %s", spec.Publisher, publisherSigns)
 	}
 	if spec.Profile != "" && !slices.Contains(SquashfsProfiles(), spec.Profile) {
 		add("profile is %q: want %s", spec.Profile, orList(SquashfsProfiles()))

@@ -77,7 +77,8 @@ func TestISOFaults(t *testing.T) {
 	}{
 		{"long label", func(s *ISOSpec) { s.VolumeID = strings.Repeat("A", 33) }, `volume_id is "` + strings.Repeat("A", 33) + `": it has 33 bytes, and 32 fit`},
 		{"label with a blank", func(s *ISOSpec) { s.VolumeID = "A B" }, `volume_id is "A B": want letters, digits and _.- without accents`},
-		{"publisher", func(s *ISOSpec) { s.Publisher = "a\nb" }, `publisher is "a\nb": want one line`},
+		{"publisher", func(s *ISOSpec) { s.Publisher = "a\nb" }, `publisher is "a\nb": want letters and digits without accents, blanks and !"%&'()*+,-./:;<=>?_`},
+		{"long publisher", func(s *ISOSpec) { s.Publisher = strings.Repeat("x", 129) }, `publisher is "` + strings.Repeat("x", 129) + `": it has 129 bytes, and 128 fit`},
 		{"profile", func(s *ISOSpec) { s.Profile = "fast" }, `profile is "fast": want dev or release`},
 		{"parent", contents("/a/../b"), `contents "/a/../b": want the path of a file without ., .. and empty parts`},
 		{"root", contents("/"), `contents "/": want the path of a file without ., .. and empty parts`},
