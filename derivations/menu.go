@@ -137,13 +137,22 @@ fi
 	// menuMoreParams reads what hand_over_parameters in scripts/run-vm-inside.sh writes.
 	menuMoreParams = "smbios --type 200 --get-string 4 --set more\n"
 
-	// menuLocalDisk leaves to UEFI firmware what comes next. A BIOS has one way: the first sector of a disk, which wants to
-	// be the first one; when the medium itself is a disk, it is that already.
+	// menuLocalDisk looks on other disks than the medium's for what UEFI firmware would start: to leave it to the firmware, by
+	// exit, means success, after which it may show its boot manager (UEFI 2.10, 3.1.1). A BIOS has one way: the first sector of a disk, which wants
+	// to be the first one; when the medium itself is a disk, it is that already.
 	menuLocalDisk = `menuentry 'Boot from the disk of this machine' --id local_disk --hotkey l {
+	regexp --set=1:own '^([^,]*)' "$root"
 	if [ "$grub_platform" = efi ]; then
+		for loader in (*)/EFI/BOOT/BOOTX64.EFI (*)/EFI/*/shimx64.efi (*)/EFI/*/grubx64.efi (*)/EFI/Microsoft/Boot/bootmgfw.efi; do
+			regexp --set=1:disk '^.([^,)]*)' "$loader"
+			if [ "$disk" != "$own" -a -f "$loader" ]; then
+				chainloader "$loader"
+				boot
+			fi
+		done
 		exit
 	fi
-	if regexp '^hd0' "$root"; then
+	if [ "$own" = hd0 ]; then
 		set root=hd1
 		drivemap -s hd0 hd1
 	else
