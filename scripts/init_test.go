@@ -112,3 +112,87 @@ func TestMergeAccounts(t *testing.T) {
 		t.Errorf("the disk has %q", names)
 	}
 }
+
+// noteInit runs a command with all functions of init, with a folder in the place of its root. What would mount, or end the
+// machine, is noted among what it says; the folder's name is left out. Images are texts, which say whether there is a store in
+// them.
+func (l *layerTest) noteInit(command string) string {
+	l.t.Helper()
+	functions, _, found := strings.Cut(Init(), "\n$busybox mount -t devtmpfs")
+	if !found {
+		l.t.Fatal("init doesn't begin with mounting /dev")
+	}
+	var places []string
+	for _, place := range []string{"/iso", "/ram", "/images", "/proc/meminfo"} {
+		places = append(places, place, l.folder+place)
+	}
+	script := strings.NewReplacer(places...).Replace(functions + "\ncmdline=; medium=/iso\n" + command)
+	const note = `
+busybox=note
+note() {
+	case $1 in
+	mount) echo "$@"; [ "$3" != squashfs ] || ! grep -q store "$6" || mkdir -p "$7/nbuild/store" ;;
+	umount) echo "$@" ;;
+	poweroff) echo "$@"; exit ;;
+	sleep) ;;
+	du) echo "102400 $3" ;;
+	*) "$@" ;;
+	esac
+}
+`
+	said, err := exec.Command("/bin/sh", "-euc", strings.Replace(script, "\nsay() {", note+"\nsay() {", 1)).CombinedOutput()
+	if err != nil {
+		l.t.Errorf("%s: %v", command, err)
+	}
+	return strings.ReplaceAll(string(said), l.folder, "")
+}
+
+// TestCopyToRAM copies a medium of 100 MiB, as du says, where there is less memory than that and a running system need, and
+// where there is just as much.
+func TestCopyToRAM(t *testing.T) {
+	l := &layerTest{t, t.TempDir()}
+	l.write("iso/nbuild/base.squashfs", "with a store")
+	for _, test := range []struct{ memory, want string }{
+		{"299007", `nbuild: the medium stays in use: its 100 MiB and a running system need more memory than the 291 MiB there are
+/iso
+base.squashfs
+`},
+		{"299008", `nbuild: copying 100 MiB to memory
+mount -t tmpfs -o mode=755,size=106496k ram /ram
+umount /iso
+nbuild: the medium can be taken out
+/ram
+base.squashfs
+`},
+	} {
+		l.write("proc/meminfo", "MemTotal: 900000 kB\nMemAvailable:     "+test.memory+" kB\nBuffers: 2 kB\n")
+		if err := os.RemoveAll(l.folder + "/ram"); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, l.noteInit("copy_to_ram; echo $medium; ls $medium/nbuild")); diff != "" {
+			t.Errorf("with %s KiB (-want +got):\n%s", test.memory, diff)
+		}
+	}
+}
+
+// TestMountStores makes one store of one image, of two, and none of what is none.
+func TestMountStores(t *testing.T) {
+	l := &layerTest{t, t.TempDir()}
+	l.write("iso/nbuild/base.squashfs", "with a store")
+	l.write("iso/nbuild/system.squashfs", "with a store")
+	l.write("iso/other", "with files alone")
+	const base = "mount -t squashfs -o ro,loop /iso/nbuild/base.squashfs /images/base.squashfs\n"
+	for _, test := range []struct{ images, want string }{
+		{"/iso/nbuild/base.squashfs", base + "mount -o bind /images/base.squashfs/nbuild/store /nbuild/store\n"},
+		{
+			"/iso/nbuild/*.squashfs", base + "mount -t squashfs -o ro,loop /iso/nbuild/system.squashfs /images/system.squashfs\n" +
+				"mount -t overlay -o ro,lowerdir=/images/base.squashfs/nbuild/store:/images/system.squashfs/nbuild/store store /nbuild/store\n",
+		},
+		{"/iso/other", "mount -t squashfs -o ro,loop /iso/other /images/other\nnbuild: cannot start the system: /iso/other has no store in it\npoweroff -f\n"},
+		{"/dev/null", "mount -t squashfs -o ro /dev/null /images/null\nnbuild: cannot start the system: /dev/null has no store in it\npoweroff -f\n"},
+	} {
+		if diff := cmp.Diff(test.want, l.noteInit("mount_stores "+test.images)); diff != "" {
+			t.Errorf("mount_stores %s (-want +got):\n%s", test.images, diff)
+		}
+	}
+}
