@@ -53,6 +53,26 @@ web = system("web", modules = [{"networking.host_name": "one"}, {` + settings + 
 
 func TestISOFaults(t *testing.T) {
 	for _, test := range []struct{ name, call, want string }{
+		{
+			"long label", `iso("x", volume_id = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_01234567")`,
+			`nbuild.star:1:14: volume_id is "ABCDEFGHIJKLMNOPQRSTUVWXYZ_01234567": it has 35 bytes, and 32 fit`,
+		},
+		{
+			"places", `iso("x", contents = {"/a/../b": text_file("a", "a"), "b=c": source("y"), "c\nd": source("y"), "e": source("y")}, store_contents = {"/e": source("y")})`,
+			`nbuild.star:1:26: contents "/a/../b": want the path of a file without ., .. and empty parts
+nbuild.star:1:58: contents "b=c": a path on an ISO can't have "=" or "\"
+nbuild.star:1:78: contents "c\nd": a path on an ISO can't have control characters
+nbuild.star:1:136: store_contents "/e": "e" has the same place on the ISO`,
+		},
+		{
+			"missing boot image", `iso("x", kernel = source("none"), initrd = source("y"))`,
+			`nbuild.star:1:30: source "none": no such file or directory`,
+		},
+		{"profile", `iso("x", profile = "relase")`, `nbuild.star:1:14: profile is "relase": want dev or release; did you mean "release"?`},
+		{
+			"publisher", `iso("x", publisher = "a@b")`,
+			`nbuild.star:1:14: publisher is "a@b": want letters and digits without accents, blanks and !"%&'()*+,-./:;<=>?_`,
+		},
 		{"label", `iso("x", volume_id = "a b")`, `nbuild.star:1:14: volume_id is "a b": want letters, digits and _.- without accents`},
 		{
 			"a path", `iso("x", contents = {"/a": "/etc/passwd"})`,
@@ -62,7 +82,7 @@ func TestISOFaults(t *testing.T) {
 		{"timeout", `iso("x", timeout = 3)`, `nbuild.star:1:14: timeout is for an image that boots, and this one has no kernel; give it kernel and initrd`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := config.Evaluate(t.Context(), project(t, map[string]string{"nbuild.star": "x = " + test.call + "\n"}))
+			_, err := config.Evaluate(t.Context(), project(t, map[string]string{"nbuild.star": "x = " + test.call + "\n", "y": "y"}))
 			if err == nil {
 				t.Fatal("it is taken")
 			}
@@ -70,5 +90,30 @@ func TestISOFaults(t *testing.T) {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestISOOptionFaults: what is wrong with the image of a system shows where the option is defined.
+func TestISOOptionFaults(t *testing.T) {
+	_, err := config.Evaluate(t.Context(), project(t, map[string]string{"nbuild.star": `
+note = text_file("note", "n")
+web = system("web", modules = [{
+    "iso.volume_id": "a label of more than thirty-two bytes",
+    "iso.publisher": "a@b",
+    "iso.contents": {"/boot/note": note, "a": note},
+    "iso.store_contents": {"/a": note},
+}])
+web_iso = web.iso
+`}))
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	const want = `nbuild.star:4:5: volume_id is "a label of more than thirty-two bytes": it has 37 bytes, and 32 fit
+nbuild.star:4:5: volume_id is "a label of more than thirty-two bytes": want letters, digits and _.- without accents
+nbuild.star:5:5: publisher is "a@b": want letters and digits without accents, blanks and !"%&'()*+,-./:;<=>?_
+nbuild.star:6:22: contents "/boot/note": /boot is where the ISO has what it boots with; choose another place
+nbuild.star:7:28: store_contents "/a": "a" has the same place on the ISO`
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 }
