@@ -135,6 +135,7 @@ note() {
 	umount) echo "$@" ;;
 	poweroff) echo "$@"; exit ;;
 	sleep) ;;
+	usleep) echo "$@" ;;
 	du) echo "102400 $3" ;;
 	*) "$@" ;;
 	esac
@@ -194,5 +195,14 @@ func TestMountStores(t *testing.T) {
 		if diff := cmp.Diff(test.want, l.noteInit("mount_stores "+test.images)); diff != "" {
 			t.Errorf("mount_stores %s (-want +got):\n%s", test.images, diff)
 		}
+	}
+}
+
+// TestUntilFound waits for a device that doesn't come, and for one that is there.
+func TestUntilFound(t *testing.T) {
+	l := &layerTest{t, t.TempDir()}
+	want := strings.Repeat("usleep 50000\n", 39) + "none\nfound\n"
+	if diff := cmp.Diff(want, l.noteInit("until_found 2 false || echo none; until_found 2 test -d /proc && echo found")); diff != "" {
+		t.Errorf("init said (-want +got):\n%s", diff)
 	}
 }
