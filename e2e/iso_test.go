@@ -89,7 +89,7 @@ func TestISO(t *testing.T) {
 	if os.Getuid() == 0 {
 		u = nobody
 	}
-	p := newPlace(t, u).example(t, "web")
+	p := newProject(t, u).example(t, "web")
 	p.write("nbuild.star", readProject(t, p, "nbuild.star")+isoProject)
 	p.nbuild("web.iso", "-o", "web")
 	for _, way := range isoBoots() {
