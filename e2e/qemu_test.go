@@ -92,8 +92,8 @@ func (p *place) monitored(t *testing.T, cmd *exec.Cmd) *monitor {
 // monitorTimeout is how long QEMU may take to answer. A machine that is busy with others needs a second or two.
 const monitorTimeout = time.Minute
 
-// do runs a command of QMP.
-func (m *monitor) do(command string, arguments any) {
+// do runs a command of QMP and returns what it returns.
+func (m *monitor) do(command string, arguments any) json.RawMessage {
 	m.t.Helper()
 	if m.conn == nil {
 		m.connect()
@@ -125,7 +125,7 @@ func (m *monitor) do(command string, arguments any) {
 			m.t.Fatalf("QEMU: %s: %s", command, answer.Error.Desc)
 		}
 		if answer.Return != nil {
-			return
+			return answer.Return
 		}
 	}
 }
