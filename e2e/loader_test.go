@@ -66,6 +66,8 @@ func TestLoader(t *testing.T) {
 			checkLoaded(g, closure)
 			g.check("test -d /sys/firmware/efi; grep -o nbuild.shell /proc/cmdline; cat /root/kept", "nbuild.shell\nkept")
 			g.check("df -m --output=size / | awk 'NR == 2 { print ($1 > 300 && $1 <= 400) }'", "1")
+			// It has all messages on the console, those too of what systemd leaves to the last program of the system.
+			g.check("dmesg -n 3", "")
 			g.poweroff()
 		})
 	})
