@@ -110,7 +110,9 @@ func ImageTools() []string {
 
 // VMTools returns the packages that a virtual machine runs with.
 func VMTools() []string {
-	return []string{"busybox-static", "e2fsprogs", "mount", "qemu-system-x86", "qemu-utils", "util-linux", "virtiofsd"}
+	return []string{
+		"busybox-static", "e2fsprogs", "mount", "netcat-openbsd", "openssh-client", "qemu-system-x86", "qemu-utils", "util-linux", "virtiofsd",
+	}
 }
 
 // NewSystem returns the derivations of a system. It collects every fault of the spec into one error, a line each.

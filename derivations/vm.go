@@ -2,6 +2,7 @@ package derivations
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,7 @@ func vm(spec *SystemSpec, s *System, medium *Derivation) (*Derivation, error) {
 			"script": scripts.VM(),
 			"run":    fill(scripts.RunVM()),
 			"inside": fill(scripts.RunVMInside()),
+			"login":  fill(scripts.RunVMLogin()),
 		},
 		Inputs: inputs,
 	})
@@ -83,8 +85,33 @@ func runnerTexts(spec *SystemSpec, s *System, medium *Derivation) []string {
 		"@store_share@", m.StoreShare,
 		"@graphics@", strconv.FormatBool(m.Graphics),
 		"@qemu_options@", shellWords(m.arguments()...),
+		"@login_fault@", shellWord(loginFault(spec.Packages)),
 	}
 }
+
+// loginFault returns why nobody can log in to the virtual machine of a system with some packages by "nbuild vm ssh"; it is
+// empty when that works.
+func loginFault(packages []PackageFile) string {
+	version := func(name string) string {
+		i := slices.IndexFunc(packages, func(p PackageFile) bool { return p.Name == name })
+		if i < 0 {
+			return ""
+		}
+		return packages[i].Version
+	}
+	if version("openssh-server") == "" {
+		return "the system has no SSH server; set services.openssh.enable to True, for the virtual machine alone in virtualisation.vm_variant"
+	}
+	systemd := version("systemd")
+	major, _, _ := strings.Cut(systemd, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < firstCredentialUnits {
+		return "the system's systemd " + systemd + " is too old to be told of a login when it starts; that takes " + strconv.Itoa(firstCredentialUnits)
+	}
+	return ""
+}
+
+// firstCredentialUnits is the version of systemd that takes units from credentials first (systemd-debug-generator(8)).
+const firstCredentialUnits = 256
 
 // shellWord returns a word that a shell takes as s.
 func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

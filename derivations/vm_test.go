@@ -105,23 +105,28 @@ func fakeRunnerOf(t *testing.T, vm *Derivation) *fakeRunner {
 		}
 	}
 	for name, text := range map[string]string{
-		"usr/bin/busybox":  `case $1 in usleep) exec sleep 0.01 ;; *) exec "$@" ;; esac`,
-		"usr/bin/flock":    "exit 0",
-		"usr/sbin/mke2fs":  "exit 0",
-		"usr/bin/qemu-img": fakeImageTool,
+		"usr/bin/busybox": `case $1 in usleep) exec sleep 0.01 ;; *) exec "$@" ;; esac`,
+		"usr/bin/flock":   "exit 0",
+		"usr/bin/setpriv": `shift 2; exec "$@"`,
+		// It writes what a real one would, with words instead of keys.
+		"usr/bin/ssh-keygen": `for last; do :; done; echo "the secret key" >"$last"; echo "ssh-ed25519 public " >"$last.pub"`,
+		"usr/sbin/mke2fs":    "exit 0",
+		"usr/bin/qemu-img":   fakeImageTool,
 	} {
 		if err := os.WriteFile(filepath.Join(r.top, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	text := vm.spec.Files["inside"]
-	for _, dir := range []string{"/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/usr/share/", "/nbuild/run"} {
-		text = strings.ReplaceAll(text, dir, r.top+dir)
+	for name, file := range map[string]string{"inside": "run-vm-inside", "login": "run-vm-login"} {
+		text := vm.spec.Files[name]
+		for _, dir := range []string{"/usr/bin/", "/usr/sbin/", "/usr/libexec/", "/usr/share/", "/nbuild/run/"} {
+			text = strings.ReplaceAll(text, dir, r.top+dir)
+		}
+		if err := os.WriteFile(filepath.Join(r.top, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	r.script = filepath.Join(r.top, "inside")
-	if err := os.WriteFile(r.script, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	r.script = filepath.Join(r.top, "run-vm-inside")
 	return r
 }
 
@@ -135,8 +140,15 @@ func (r *fakeRunner) start(env []string, args ...string) (string, error) {
 	if err := os.WriteFile(filepath.Join(run, "shares"), []byte(r.shares), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	cmd := exec.Command("/bin/sh", append([]string{r.script, "start", "/store", "/store/object", r.folder}, args...)...)
+	return r.step("start", "", env, args...)
+}
+
+// step runs a step of the script, which reads input.
+func (r *fakeRunner) step(name, input string, env []string, args ...string) (string, error) {
+	r.t.Helper()
+	cmd := exec.Command("/bin/sh", append([]string{r.script, name, "/store", "/store/object", r.folder}, args...)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "FAKE_RECORDS=" + filepath.Join(r.top, "records")}, env...)
+	cmd.Stdin = strings.NewReader(input)
 	cmd.WaitDelay = time.Minute // Outside of its pid namespace a runner can leave processes behind.
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -415,7 +427,7 @@ func TestRunnerFaults(t *testing.T) {
 func TestRunnerIsComplete(t *testing.T) {
 	name := regexp.MustCompile(`@[a-z_]+@`)
 	files := newTestSystem(t, nil).VM.spec.Files
-	for file, text := range map[string]string{"run": scripts.RunVM(), "inside": scripts.RunVMInside()} {
+	for file, text := range map[string]string{"run": scripts.RunVM(), "inside": scripts.RunVMInside(), "login": scripts.RunVMLogin()} {
 		if !strings.Contains(text, "@host@") {
 			t.Errorf("%s has no @host@", file)
 		}

@@ -5,6 +5,7 @@
 #   prepare    makes a root folder of the tools and the host's folders, and moves there
 #   start      makes the disk if there is none, starts virtiofsd for the store and each shared folder, and QEMU; or only
 #              shows QEMU's command line
+# and in one more, login, that run-vm-login has: it logs in to a machine that is running.
 # When the first process of a pid namespace ends, the kernel kills all others in it, and the mount namespace goes with
 # the last of them. So nothing is left behind, however it ends.
 set -eu
@@ -88,7 +89,7 @@ bind_tools() {
 	bind_read_only "$tools/usr" "$new/usr"
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$new/etc/passwd"
 	echo 'root:x:0:' >"$new/etc/group"
-	"$busybox" cp "$0" "$new/nbuild/run-vm-inside"
+	"$busybox" cp "$0" "${0%/*}/run-vm-login" "$new/nbuild"
 	"$busybox" cp "$object/libexec/shares" "$new/nbuild/run/shares"
 	# QEMU's network asks the host's name servers. A link is kept: its target may change while the machine runs.
 	if [ -h /etc/resolv.conf ]; then
@@ -162,7 +163,7 @@ bind_folder() {
 
 start() {
 	busybox=/usr/bin/busybox
-	qemu='' daemon='' reader='' unfinished=''
+	qemu='' daemon='' reader='' unfinished='' login=''
 	trap 'hand_on_all' TERM INT HUP
 	printing='' ephemeral='' fresh='' keep=''
 	while :; do
@@ -190,6 +191,7 @@ start() {
 	share_store
 	shared_directories share_directory
 	[ -z "${SHARED_DIR-}" ] || share_folder SHARED_DIR @SHARED_DIR rw
+	offer_login
 	run_qemu "$@"
 }
 
@@ -483,7 +485,7 @@ run_qemu() {
 		$store_device $devices \
 		-drive "file=$(escape "$image"),if=none,id=disk,format=qcow2${ephemeral:+,snapshot=on}" -device virtio-blk-pci,drive=disk,serial=nbuild \
 		-netdev "user,id=net0${forwards:+,$forwards}${QEMU_NET_OPTS:+,$QEMU_NET_OPTS}" -device virtio-net-pci,netdev=net0,romfile= \
-		-device virtio-rng-pci "$@"
+		$login -device virtio-rng-pci "$@"
 	[ -z "$printing" ] || { print_command "$@"; exit; }
 	mkfifo_errors
 	exec 3<&0
@@ -620,6 +622,8 @@ explain_port() {
 	fi
 }
 
+# shellcheck source=scripts/run-vm-login.sh
+. "${0%/*}/run-vm-login"
 step=$1 store=$2 object=$3 folder=$4
 shift 4
 tools=@tools@

@@ -26,6 +26,8 @@ var (
 	runVM string
 	//go:embed run-vm-inside.sh
 	runVMInside string
+	//go:embed run-vm-login.sh
+	runVMLogin string
 	//go:embed squashfs.sh
 	squashfs string
 	//go:embed theme.sh
@@ -85,3 +87,6 @@ func RunVM() string { return runVM }
 
 // RunVMInside returns the part of the runner that runs in its own namespaces.
 func RunVMInside() string { return runVMInside }
+
+// RunVMLogin returns the part of the runner that lets its user log in to the guest.
+func RunVMLogin() string { return runVMLogin }

@@ -12,7 +12,7 @@ import (
 func TestSyntax(t *testing.T) {
 	all := map[string]string{
 		"package-root.sh": PackageRoot(), "kernel.sh": Kernel(), "initrd.sh": Initrd(), "init": Init(), "shutdown": Shutdown(), "top-layer.sh": TopLayer(),
-		"squashfs.sh": Squashfs(), "theme.sh": Theme(), "iso.sh": ISO(), "boot-images.sh": BootImages(), "vm.sh": VM(), "run-vm.sh": RunVM(), "run-vm-inside.sh": RunVMInside(),
+		"squashfs.sh": Squashfs(), "theme.sh": Theme(), "iso.sh": ISO(), "boot-images.sh": BootImages(), "vm.sh": VM(), "run-vm.sh": RunVM(), "run-vm-inside.sh": RunVMInside(), "run-vm-login.sh": RunVMLogin(),
 	}
 	for name, text := range all {
 		if !strings.HasPrefix(text, "#!/bin/sh\n") {

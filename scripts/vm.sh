@@ -1,13 +1,14 @@
 #!/bin/sh
-# Puts a virtual machine's runner together: its two scripts, the list of the store objects that the guest may see, and the
-# ways of sharing the store with it. $host is its name, $store_share the way that is wanted; run and inside are beside this
-# script. The runner is $out/bin/run-$host-vm.
+# Puts a virtual machine's runner together: its three scripts, the list of the store objects that the guest may see, and the
+# ways of sharing the store with it. $host is its name, $store_share the way that is wanted; run, inside and login are
+# beside this script. The runner is $out/bin/run-$host-vm.
 set -eu
 : "${host:?}" "${store_share:?}" "${initrd:?}" "${out:?}"
 
 mkdir -p "$out/bin" "$out/libexec"
 cp run "$out/bin/run-$host-vm"
 cp inside "$out/libexec/run-vm-inside"
+cp login "$out/libexec/run-vm-login"
 echo virtiofs >"$out/libexec/shares"
 # The initrd has a list for it, too, where it is built into the kernel.
 if zstd -qdc "$initrd" | cpio --quiet -t | grep -qx modules/9p; then
