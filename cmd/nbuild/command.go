@@ -27,7 +27,7 @@ type command struct {
 // commands returns all commands in the order in which help lists them.
 func commands() []command {
 	return []command{
-		vmCommand(), systemCommand(), squashfsCommand(), isoCommand(), themeCommand(), buildCommand(), fetchCommand(),
+		vmCommand(), vmSSHCommand(), systemCommand(), squashfsCommand(), isoCommand(), themeCommand(), buildCommand(), fetchCommand(),
 		initCommand(), checkCommand(), evalCommand(), optionsCommand(), formatCommand(), lockCommand(), logCommand(),
 		storeVerifyCommand(), storeListCommand(), storeInfoCommand(), storeClosureCommand(), storeImportCommand(),
 		storeCollectCommand(), storeRootsCommand(), storeRebuildCommand(),

@@ -22,6 +22,7 @@ const (
 	exitFailure     = 1 // a build, a download or the machine failed
 	exitUsage       = 2 // the user's input is wrong: command line, project or lock file
 	exitBug         = 70
+	exitNoLogin     = 255 // as ssh has it
 	exitInterrupted = 130
 	exitTerminated  = 143
 )
@@ -106,6 +107,7 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 func exitCode(err error) int {
 	var (
+		login  *loginError
 		usage  *usageError
 		input  *config.Error
 		wrong  interface{ IsInput() bool }
@@ -116,6 +118,8 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &login):
+		return exitNoLogin
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.Is(err, errTerminated):
