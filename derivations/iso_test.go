@@ -124,7 +124,7 @@ set timeout=-1
 	linux /boot/vmlinuz 'quiet' 'a=$x' 'nbuild.copy_to_ram'
 	initrd /boot/initrd
 }
-menuentry 'it'\''s, with messages of all that happens' --id verbose --hotkey v {
+menuentry 'it'\''s, with messages of all that happens' --id verbose --hotkey m {
 	linux /boot/vmlinuz 'a=$x' 'loglevel=7' 'systemd.show_status=1' 'nbuild.shell'
 	initrd /boot/initrd
 }

@@ -155,7 +155,7 @@ menuentry 'web' --id normal --hotkey n {
 	linux /boot/vmlinuz $more
 	initrd /boot/initrd
 }
-menuentry 'web, with messages of all that happens' --id verbose --hotkey v {
+menuentry 'web, with messages of all that happens' --id verbose --hotkey m {
 	linux /boot/vmlinuz $more 'loglevel=7' 'systemd.show_status=1' 'nbuild.shell'
 	initrd /boot/initrd
 }

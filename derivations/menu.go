@@ -18,7 +18,7 @@ type Menu struct {
 // A menuEntry is a way to boot.
 type menuEntry struct {
 	name   string
-	hotkey string
+	hotkey string // none of c, e, p, v and ^, which GRUB's menu takes itself
 	title  string // follows that of the menu
 	params func(params []string) []string
 }
@@ -32,7 +32,7 @@ func menuEntries() []menuEntry {
 		{"normal", "n", "", more()},
 		{"copy_to_ram", "r", ", copied to memory: the medium can be taken out", more("nbuild.copy_to_ram")},
 		{"serial", "s", ", serial console", more("console=tty0", "console=ttyS0,115200")},
-		{"verbose", "v", ", with messages of all that happens", verbose},
+		{"verbose", "m", ", with messages of all that happens", verbose},
 		{"local_disk", "l", "", nil},
 	}
 }

@@ -242,7 +242,7 @@ func (p *place) fromISO(way isoBoot, name string, more ...string) *exec.Cmd {
 func (g *guest) choose(entry string) {
 	g.t.Helper()
 	g.expect("with messages of all", bootTimeout)
-	g.send(map[string]string{"normal": "n", "copy_to_ram": "r", "serial": "s", "verbose": "v", "local_disk": "l"}[entry])
+	g.send(map[string]string{"normal": "n", "copy_to_ram": "r", "serial": "s", "verbose": "m", "local_disk": "l"}[entry])
 }
 
 // checkRunning expects a system in which everything has started.
