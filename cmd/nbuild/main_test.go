@@ -43,7 +43,7 @@ func TestExitCode(t *testing.T) {
 }
 
 func TestHint(t *testing.T) {
-	const room = "make room on the disk"
+	const room = "nbuild store gc removes"
 	tests := []struct {
 		name string
 		err  error
