@@ -209,7 +209,7 @@ func TestFetch(t *testing.T) {
 				locations[i] = server.URL + p
 			}
 			pauses := &noSleep{}
-			fetch := NewFetch(FetchOptions{Sleep: pauses.sleep, Stall: 200 * time.Millisecond})
+			fetch := NewFetch(FetchOptions{Sleep: pauses.sleep, Stall: time.Second})
 			defer fetch.Close()
 			out := mustBuild(t, fetch, fetchRequest(t, sha256Of(payload), test.env, locations...))
 			if b, err := os.ReadFile(out); err != nil || !bytes.Equal(b, payload) {
