@@ -141,3 +141,14 @@ menuentry 'it'\''s, with messages of all that happens' --id verbose --hotkey m {
 		}
 	}
 }
+
+// TestMenuHotkeys: GRUB's menu has a meaning for some keys, and takes them for that.
+func TestMenuHotkeys(t *testing.T) {
+	taken := "cepv^"
+	for _, e := range menuEntries() {
+		if len(e.hotkey) != 1 || strings.Contains(taken, e.hotkey) {
+			t.Errorf("the entry %s has the key %q, which means something else", e.name, e.hotkey)
+		}
+		taken += e.hotkey
+	}
+}
