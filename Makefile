@@ -34,7 +34,7 @@ unit: ## run the unit tests, with the race detector where there is a C compiler
 	@$(call loudly,$(GO) test $(RACE) -v ./...)
 
 e2e: build ## build real systems and boot them; needs a Debian mirror
-	@$(call loudly,NBUILD=$(CURDIR)/bin/nbuild $(GO) test -tags e2e -count=1 -timeout 25m -v ./e2e/...)
+	@$(call loudly,NBUILD=$(CURDIR)/bin/nbuild $(GO) test -tags e2e -count=1 -timeout 40m -v ./e2e/...)
 
 lint: shellcheck ## check the format and what go vet, staticcheck and shellcheck find
 	@files=$$($(TOOL) gofumpt -l .) || exit; [ -z "$$files" ] || { echo "make fmt would change:" $$files; exit 1; }
