@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -68,6 +69,17 @@ func TestLogin(t *testing.T) {
 		}
 	})
 	t.Run("terminal", func(t *testing.T) { testLoginTerminal(t, p) })
+	t.Run("killed client", func(t *testing.T) {
+		// All logins have their connection from the first one's client.
+		for _, process := range p.connections() {
+			if err := syscall.Kill(process, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if stdout, stderr, code := p.login("", "--", "echo again; exit 3"); stdout != "again\n" || code != 3 {
+			t.Errorf("the next login got %q, %q, exit status %d", stdout, stderr, code)
+		}
+	})
 	t.Run("system", func(t *testing.T) {
 		stdout, _, _ := p.login("", "--", "systemctl is-system-running --wait; systemctl --failed --no-legend; ss -Htln")
 		if got, want := strings.Fields(stdout), "127.0.0.1:2222"; got[0] != "running" || !strings.Contains(stdout, want) {
@@ -145,6 +157,25 @@ func (p *place) login(input string, args ...string) (stdout, stderr string, code
 		p.t.Errorf("nbuild vm ssh: %v", err)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// connections returns the clients that the place's machine has a connection with.
+func (p *place) connections() (found []int) {
+	p.t.Helper()
+	namespace := readLink(p.t, p.machineProcess(), "ns/mnt")
+	for _, file := range sharing(p.t, namespace) {
+		dir := filepath.Dir(filepath.Dir(file))
+		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		var process int
+		_, scanErr := fmt.Sscanf(filepath.Base(dir), "%d", &process)
+		if err == nil && scanErr == nil && bytes.HasPrefix(line, []byte("/usr/bin/ssh\x00")) {
+			found = append(found, process)
+		}
+	}
+	if len(found) == 0 {
+		p.t.Fatal("there is no connection")
+	}
+	return found
 }
 
 // testLoginTerminal logs in from a terminal, which programs in the guest then have too.

@@ -137,6 +137,7 @@ unreachable() {
 # connect: waits until the guest answers, and leaves the connection in the background. It stays until the machine ends.
 connect() {
 	[ ! -t 2 ] || say 'waiting for the guest to answer; Ctrl-C stops this'
+	$busybox rm -f /nbuild/run/login.control # It is of a client that was killed.
 	deadline=$(($($busybox date +%s) + 300)) left=300 tries=0
 	until [ -S /nbuild/run/login.socket ] &&
 		/usr/bin/setpriv --pdeathsig TERM /usr/bin/ssh -F /nbuild/run/login.config -o ConnectTimeout=$left \
