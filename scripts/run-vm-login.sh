@@ -97,28 +97,32 @@ login() {
 # with a number of this connection, and what else there is until then is nobody's. A server that still waits for the
 # client before takes a greeting amiss and ends: then the next one needs another.
 reach() {
-	busybox=/usr/bin/busybox
+	busybox=/usr/bin/busybox line=
 	read -r number </proc/sys/kernel/random/uuid
-	$busybox mkfifo "/nbuild/run/login.$number"
-	exec 4<>"/nbuild/run/login.$number"
-	$busybox rm "/nbuild/run/login.$number"
+	answers=/nbuild/run/login.answers.$number guest=/nbuild/run/login.guest.$number
+	$busybox mkfifo "$answers" "$guest"
+	exec 3<&0 4<>"$answers"
 	{
 		greet
 		exec $busybox cat 4<&-
-	} | /usr/bin/nc.openbsd -N -U /nbuild/run/login.socket 4<&- | {
-		while read -r line && [ "$line" != "hello $number" ]; do :; done
-		echo answered >&4
-		exec $busybox cat 4<&-
-	}
+	} <&3 | /usr/bin/nc.openbsd -N -U /nbuild/run/login.socket >"$guest" 3<&- 4<&- &
+	# The client sees its connection end when this process does: nothing else may have its output open.
+	exec <"$guest" 3<&-
+	$busybox rm "$answers" "$guest"
+	until [ "$line" = "hello $number" ]; do
+		read -r line || exit 1
+	done
+	echo answered >&4
+	exec $busybox cat 4<&-
 }
 
-# greet: until there is an answer, or no client any more.
+# greet: until there is an answer, or no client or no guest any more.
 greet() {
 	{
-		while kill -0 $PPID 2>/dev/null; do
-			printf '\nhello %s\n' "$number"
+		trap '' PIPE
+		while kill -0 $PPID && printf '\nhello %s\n' "$number"; do
 			$busybox usleep 1000000
-		done
+		done 2>/dev/null
 		echo alone >&4
 	} &
 	read -r answer <&4
