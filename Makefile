@@ -14,7 +14,7 @@ RACE := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env 
 # tested, and of tests that failed all they said.
 define loudly
 echo '$(1)'; mkdir -p bin; status=0; $(1) >bin/test.log 2>&1 || status=$$?; \
-	if [ $$status = 0 ]; then grep -E '^(ok|FAIL)|^[^>]*NOT TESTED' bin/test.log; else grep -vE '^ *(=== |--- PASS)' bin/test.log; fi; \
+	if [ $$status = 0 ]; then grep -aE '^(ok|FAIL)|^[^>]*NOT TESTED' bin/test.log; else grep -avE '^ *(=== |--- PASS)' bin/test.log; fi; \
 	exit $$status
 endef
 
