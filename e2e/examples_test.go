@@ -23,10 +23,7 @@ import (
 
 // TestExamples builds and boots all that is in examples, without any privilege, in one store.
 func TestExamples(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newProject(t, u)
 	t.Run("hello", func(t *testing.T) { testHello(t, p.example(t, "hello")) })
 	t.Run("app", func(t *testing.T) { testApp(t, p.example(t, "app")) })

@@ -14,10 +14,7 @@ import (
 // TestCollectBesideMachine collects garbage while a machine runs that no link leads to. Its processor never starts: what
 // counts is that it is there.
 func TestCollectBesideMachine(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newPlace(t, u)
 	p.write("nbuild.star", "held = system(name = \"held\")\nother = text_file(\"other\", \"other\")\n")
 	p.nbuild("vm")

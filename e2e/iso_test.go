@@ -85,10 +85,7 @@ type isoBoot struct{ firmware, medium, entry string }
 
 // TestISO makes ISOs, without any privilege, has them read by programs that are none of ours, and starts machines from them.
 func TestISO(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newProject(t, u).example(t, "web")
 	p.write("nbuild.star", readProject(t, p, "nbuild.star")+isoProject)
 	p.nbuild("web.iso", "-o", "web")

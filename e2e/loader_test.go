@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"strings"
 	"testing"
 )
@@ -26,10 +25,7 @@ web = system(
 // TestLoader starts a machine by BIOS and by UEFI, without any privilege: by what the menu chooses when nobody is there, and
 // by what somebody chooses on the console. The disk stays, and grows in between.
 func TestLoader(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newProject(t, u)
 	p.write("nbuild.star", loaderProject)
 	p.beside("work")

@@ -36,10 +36,7 @@ type fleet struct {
 
 func newFleet(t *testing.T, project string, names ...string) fleet {
 	t.Helper()
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	f := fleet{place: newProject(t, u)}
 	f.scratch = f.beside("scratch")
 	f.write("nbuild.star", project)

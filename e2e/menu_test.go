@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -108,10 +107,7 @@ func boxColour() color.RGBA { return color.RGBA{0x80, 0x10, 0x60, 255} }
 // newMenus makes a place with menusProject.
 func newMenus(t *testing.T) *place {
 	t.Helper()
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newProject(t, u)
 	p.write("nbuild.star", menusProject)
 	p.write("theme.txt", ceratopsianTheme)

@@ -40,6 +40,14 @@ type user struct {
 // nobody has no entry in /etc/passwd and no subordinate ids, which is all that most users have, or more.
 var nobody = user{"unprivileged user", 61234}
 
+// unprivileged returns a user without any privilege: whoever runs the tests, unless that is root.
+func unprivileged() user {
+	if os.Getuid() == 0 {
+		return nobody
+	}
+	return user{name: "this user"}
+}
+
 // A place is a store and a project that belong to a user.
 type place struct {
 	t    *testing.T

@@ -52,10 +52,7 @@ machine = system(
 
 // TestRunner starts a machine that uses each option of virtualisation, without any privilege.
 func TestRunner(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p, port := newProject(t, u), freePort(t)
 	p.write("nbuild.star", strings.ReplaceAll(machineProject, "PORT", fmt.Sprint(port)))
 	p.nbuild("vm")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -40,10 +39,7 @@ desk = system("desk", modules = [{
 // TestThemedSystem looks at the screen of a system before it starts, from an ISO and by a machine's boot loader, and when it
 // ends.
 func TestThemedSystem(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newPlace(t, u)
 	p.write("nbuild.star", splashProject)
 	p.nbuild("iso")

@@ -29,10 +29,7 @@ box = system(
 
 // TestLogin logs in to a machine without a key, a port or a network, and without any privilege.
 func TestLogin(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p := newPlace(t, u)
 	p.write("nbuild.star", closedProject)
 	p.nbuild("vm")

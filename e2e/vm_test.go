@@ -82,10 +82,7 @@ func (p *place) runner(host string, args ...string) *exec.Cmd {
 
 // TestVM builds a system without any privilege, boots it, looks, and boots it again.
 func TestVM(t *testing.T) {
-	u := user{name: "this user"}
-	if os.Getuid() == 0 {
-		u = nobody
-	}
+	u := unprivileged()
 	p, k := newPlace(t, u), newKey(t)
 	p.write("nbuild.star", webProject("webhost", k))
 	p.nbuildGone("vm")
