@@ -18,7 +18,7 @@ const (
 // imports is the architecture: what each folder may import. docs/architecture.md says why; changing a line here is a
 // change of architecture. Data flows one way: config, derivations, graph, builders, store.
 var imports = map[string]Allowance{
-	"internal/digest":       {Modules: []string{"github.com/zeebo/blake3"}, Without: impure},
+	"internal/digest":       {Modules: []string{"lukechampine.com/blake3"}, Without: impure},
 	"internal/storepath":    {Own: []string{"internal/digest"}, Without: impure},
 	"internal/owners":       {Without: impure},
 	"internal/registration": {Own: []string{"internal/digest", "internal/storepath"}, Without: impure},

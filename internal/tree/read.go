@@ -3,17 +3,13 @@ package tree
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"nbuild/internal/digest"
@@ -60,7 +56,7 @@ const (
 const ModificationTime = 1
 
 // Read reads the tree at file and returns it with the digests of all files and folders and the occurrences of hashes
-// (nil for none). Each file is read once, on all processors if the tree is large.
+// (nil for none). Each file is read once, on all processors if the tree is large, be it one file.
 // If the tree has faults, the error is a Problems that lists them all.
 func Read(ctx context.Context, file string, mode Mode, hashes *Hashes) (*Node, error) {
 	r := &reader{root: file, mode: mode, hashes: hashes, uid: uint32(os.Geteuid())}
@@ -79,22 +75,15 @@ func Read(ctx context.Context, file string, mode Mode, hashes *Hashes) (*Node, e
 	return root, nil
 }
 
-// A reader reads one tree: first it walks all folders, then it reads all files.
+// A reader reads one tree: first it walks all folders, then it reads all files (contents.go).
 type reader struct {
 	root     string
 	mode     Mode
 	hashes   *Hashes
 	uid      uint32
-	files    []job
+	files    []*content
 	bytes    int64 // sum of the files' sizes
 	problems Problems
-}
-
-// A job is a file that is to be read into its node.
-type job struct {
-	node *Node
-	path string // physical
-	size int64  // as it was when the folder was walked
 }
 
 func (r *reader) problem(path, format string, args ...any) {
@@ -120,7 +109,7 @@ func (r *reader) walk(path, name string) (*Node, error) {
 	switch stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		node.Kind, node.Executable = File, stat.Mode&0o100 != 0
-		r.files = append(r.files, job{node: node, path: file, size: stat.Size})
+		r.files = append(r.files, &content{node: node, path: file, size: stat.Size})
 		r.bytes += stat.Size
 	case unix.S_IFDIR:
 		node.Kind = Folder
@@ -185,142 +174,6 @@ func kindName(mode uint32) string {
 	default:
 		return fmt.Sprintf("file of unknown kind %#o", mode&unix.S_IFMT)
 	}
-}
-
-// Up to this many files and bytes are read by one goroutine: starting others costs more than they save.
-const (
-	aloneFiles = 16
-	aloneBytes = 256 << 10
-)
-
-// bufferSize is that of one read: both the hasher and the scanner find it in the processor's second-level cache.
-const bufferSize = 256 << 10
-
-func (r *reader) readFiles(ctx context.Context) error {
-	workers := runtime.GOMAXPROCS(0)
-	if len(r.files) <= aloneFiles && r.bytes <= aloneBytes || len(r.files) == 1 {
-		workers = 1
-	}
-	if workers == 1 {
-		return r.work(ctx, new(atomic.Int64))
-	}
-	// The largest files first, lest one of them is read alone at the end. Small ones stay in their folder's order.
-	const large = 1 << 20
-	slices.SortStableFunc(r.files, func(a, b job) int { return cmp.Compare(b.size/large, a.size/large) })
-	group, ctx := errgroup.WithContext(ctx)
-	next := new(atomic.Int64)
-	for range workers {
-		group.Go(func() error { return r.work(ctx, next) })
-	}
-	return group.Wait()
-}
-
-// work reads files until none is left; next counts those that somebody took.
-func (r *reader) work(ctx context.Context, next *atomic.Int64) error {
-	var scanner *Scanner
-	if r.hashes.Len() > 0 {
-		scanner = r.hashes.Scanner()
-	}
-	var largest int64
-	for _, job := range r.files {
-		largest = max(largest, job.size)
-	}
-	// One byte more than the file tells its end without a second read.
-	buffers := [2][]byte{make([]byte, min(largest+1, bufferSize))}
-	for {
-		i := int(next.Add(1)) - 1
-		if i >= len(r.files) {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.files[i].read(&buffers, scanner); err != nil {
-			return err
-		}
-	}
-}
-
-// read sets the node's digest, size and matches.
-func (j job) read(buffers *[2][]byte, scanner *Scanner) error {
-	fd, err := openFile(j.path)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd) // It was only read, so closing has nothing to report.
-	if scanner != nil {
-		scanner.Reset()
-	}
-	j.node.Digest, j.node.Size, err = hashFile(fd, buffers, scanner)
-	if err != nil {
-		return &os.PathError{Op: "read", Path: j.path, Err: err}
-	}
-	if scanner != nil {
-		j.node.Matches = scanner.Matches()
-	}
-	return nil
-}
-
-// openFile opens a regular file. It is the system call alone: os.Open adds a poller and a finalizer to each of thousands.
-func openFile(path string) (int, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return -1, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		return fd, nil
-	}
-}
-
-// hashFile hashes and scans (unless scanner is nil) all that can be read from fd.
-func hashFile(fd int, buffers *[2][]byte, scanner *Scanner) (digest.Digest, int64, error) {
-	buffer := buffers[0]
-	n, err := fill(fd, buffer)
-	if err != nil {
-		return digest.Digest{}, 0, err
-	}
-	if scanner != nil {
-		_, _ = scanner.Write(buffer[:n]) // A Scanner's Write never fails.
-	}
-	if n < len(buffer) { // the whole file, as nearly always
-		return digest.Sum(buffer[:n]), int64(n), nil
-	}
-	h := digest.New()
-	_, _ = h.Write(buffer) // A hasher's Write never fails.
-	size := int64(n)
-	for p := range readAhead(fd, buffers) {
-		if p.err != nil {
-			err = p.err // It is the last.
-			continue
-		}
-		_, _ = h.Write(p.content) // likewise
-		if scanner != nil {
-			_, _ = scanner.Write(p.content) // likewise
-		}
-		size += int64(len(p.content))
-		p.done()
-	}
-	return digest.Digest(h.Sum(nil)), size, err
-}
-
-// fill reads until buffer is full or the file ends; only then is n less than the buffer's length.
-func fill(fd int, buffer []byte) (n int, err error) {
-	for n < len(buffer) {
-		m, err := unix.Read(fd, buffer[n:])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return n, err
-		case m == 0:
-			return n, nil
-		}
-		n += m
-	}
-	return n, nil
 }
 
 // HashPatched returns the digest and size of a file's content with each patch laid over it.

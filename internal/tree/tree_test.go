@@ -206,8 +206,8 @@ func TestReadFindsHashesEverywhere(t *testing.T) {
 	a, b := hashOf("a"), hashOf("b")
 	dir := newDir(t)
 	// Across the border of two reads, at the beginning and at the very end of a file of several reads.
-	content := []byte(strings.Repeat(".", 3*bufferSize))
-	offsets := []int{0, bufferSize - 16, 2*bufferSize - 1, len(content) - len(a)}
+	content := []byte(strings.Repeat(".", 3*digest.PieceSize))
+	offsets := []int{0, digest.PieceSize - 16, 2*digest.PieceSize - 1, len(content) - len(a)}
 	for _, at := range offsets {
 		copy(content[at:], a)
 	}
@@ -235,6 +235,34 @@ func TestReadFindsHashesEverywhere(t *testing.T) {
 	}
 	if root.Children[0].Digest != digest.Sum(content) {
 		t.Error("the digest of a file of several reads is wrong")
+	}
+}
+
+// A file that changes while its folder is read is read as it is then. Its pieces were planned for what it was.
+func TestReadOfAFileThatChanged(t *testing.T) {
+	const size = digest.PieceSize
+	a := hashOf("a")
+	for _, length := range []int{0, 100, size, size + 1, 2 * size, 3*size - 5, 4*size + 100} {
+		text := []byte(strings.Repeat(".", length))
+		for _, at := range []int{0, size - 16, 2*size - 31, 2 * size, length - len(a)} {
+			if at >= 0 && at+len(a) <= length {
+				copy(text[at:], a)
+			}
+		}
+		file := newDir(t) + "/file"
+		write(t, file, string(text), 0o644)
+		for _, was := range []int{0, 100, size, size + 1, 2 * size, 3*size - 5, 4*size + 100} {
+			node := &Node{Kind: File}
+			c := &content{node: node, path: file, size: int64(was)}
+			r := &reader{hashes: NewHashes(a), files: []*content{c}, bytes: c.size}
+			if err := r.readFiles(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := &Node{Kind: File, Digest: digest.Sum(text), Size: int64(length), Matches: naiveMatches(text, []string{a})}
+			if diff := cmp.Diff(want, node); diff != "" {
+				t.Errorf("file of %d bytes that had %d (-want +got):\n%s", length, was, diff)
+			}
+		}
 	}
 }
 
@@ -428,6 +456,19 @@ func FuzzHashPatched(f *testing.F) {
 			t.Errorf("PatchText returns %q, want %q", text, want)
 		}
 	})
+}
+
+// BenchmarkReadLarge reads one large file, as an image is.
+func BenchmarkReadLarge(b *testing.B) {
+	const size = 114 << 20
+	file := newDir(b) + "/image"
+	write(b, file, strings.Repeat("0123456789abcdef", size/16), 0o444)
+	b.SetBytes(size)
+	for b.Loop() {
+		if _, err := Read(b.Context(), file, Look, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkReadSmall reads and freezes a tree of one small file.
