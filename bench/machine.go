@@ -205,8 +205,9 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// patience is for one connection: QEMU takes it long before the guest does, and asks the guest less and less often.
-const patience = 2 * time.Second
+// patience is for one connection: QEMU takes it long before the guest does, and asks the guest less and less often. A longer
+// one would be the figure's grain.
+const patience = 300 * time.Millisecond
 
 // greets reports whether an SSH server says hello at a port. It takes up to patience.
 func greets(port int) bool {

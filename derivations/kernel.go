@@ -21,6 +21,22 @@ func Kernel(unpacked, tools *Derivation) (*Derivation, error) {
 	})
 }
 
+// vmlinux returns the derivation of the kernel as QEMU can start it without decompressing it: the unpacked package, and what
+// Kernel makes of it. tools is an ImageTools tree.
+func vmlinux(unpacked, kernel, tools *Derivation) (*Derivation, error) {
+	return New(Spec{
+		Name:    "vmlinux",
+		Builder: "sandbox",
+		Args:    shell(),
+		Files:   map[string]string{"script": scripts.Vmlinux()},
+		Inputs: map[string]Input{
+			"root":   {Derivation: tools},
+			"kernel": {Derivation: unpacked},
+			"image":  kernel.OutputReference("image"),
+		},
+	})
+}
+
 // KernelImage finds the package with the kernel itself among those that KernelPackage's dependencies resolve to.
 // The packages beside it are for building an initrd on the machine, and are not used.
 func KernelImage(files []PackageFile) (PackageFile, error) {

@@ -13,13 +13,19 @@ import (
 // objects of the system's closure, which only a build can know. The medium is the ISO that the machine starts from, or nil
 // when QEMU itself starts the kernel.
 func vm(spec *SystemSpec, s *System, medium *Derivation) (*Derivation, error) {
-	fill := strings.NewReplacer(runnerTexts(spec, s, medium)...).Replace
+	started, err := startedKernel(spec, s, medium)
+	if err != nil {
+		return nil, err
+	}
+	texts := append(runnerTexts(spec, s, medium), "@vmlinux@", started.text())
+	fill := strings.NewReplacer(texts...).Replace
 	inputs := map[string]Input{
 		"root":   {Derivation: spec.Tools.Image},
 		"system": {Derivation: s.Derivation},
 		"image":  s.Kernel.OutputReference("image"),
 		"initrd": {Derivation: s.Initrd},
 		"tools":  {Derivation: spec.Tools.VM},
+		"kernel": started,
 	}
 	if medium != nil {
 		inputs["medium"] = Input{Derivation: medium}
@@ -40,6 +46,19 @@ func vm(spec *SystemSpec, s *System, medium *Derivation) (*Derivation, error) {
 		},
 		Inputs: inputs,
 	})
+}
+
+// startedKernel returns the kernel that QEMU starts when it emulates the processor. Of a machine with a boot loader QEMU
+// starts none.
+func startedKernel(spec *SystemSpec, s *System, medium *Derivation) (Input, error) {
+	if medium != nil {
+		return s.Kernel.OutputReference("image"), nil
+	}
+	started, err := vmlinux(s.UnpackedKernel, s.Kernel, spec.Tools.Image)
+	if err != nil {
+		return Input{}, err
+	}
+	return started.OutputReference("out"), nil
 }
 
 // runnerTexts returns what the runner's scripts have between @, each followed by what takes its place. What users write is

@@ -46,14 +46,16 @@ func TestRunnerPrintsCommand(t *testing.T) {
 
 // TestRunnerAccelerator asks for a processor. What there is depends on the machine that the test runs on.
 func TestRunnerAccelerator(t *testing.T) {
-	const kvm, tcg = "kvm", "tcg,thread=multi"
+	system := newTestSystem(t, func(*SystemSpec) {})
+	kvm := []string{"kvm", "max", system.Kernel.Placeholder("image")}
+	tcg := []string{"tcg,thread=multi", "max,-svm", "/nbuild/vmlinux"}
 	tests := []struct {
 		value string
-		fails string // how it says that there is none; empty when there always is
-		want  []string
+		fails string   // how it says that there is none; empty when there always is
+		want  []string // the accelerator, the processor, and the kernel, which an emulated processor doesn't decompress
 	}{
-		{"tcg", "", []string{tcg}},
-		{"kvm", "NBUILD_ACCEL is kvm, and ", []string{kvm}},
+		{"tcg", "", tcg},
+		{"kvm", "NBUILD_ACCEL is kvm, and ", kvm},
 		{"xen", "NBUILD_ACCEL is 'xen'; want kvm or tcg\n", nil},
 		{"kvm:tcg", "NBUILD_ACCEL is 'kvm:tcg'; want kvm or tcg\n", nil},
 	}
@@ -70,8 +72,10 @@ func TestRunnerAccelerator(t *testing.T) {
 				}
 				return
 			}
-			if got := options(r.starts("qemu")[0], "-accel"); !slices.Equal(got, test.want) || out != "" {
-				t.Errorf("the accelerator is %q, want %q; it says %q", got, test.want, out)
+			command := r.starts("qemu")[0]
+			got := slices.Concat(options(command, "-accel"), options(command, "-cpu"), options(command, "-kernel"))
+			if !slices.Equal(got, test.want) || out != "" {
+				t.Errorf("QEMU has %q, want %q; it says %q", got, test.want, out)
 			}
 		})
 	}

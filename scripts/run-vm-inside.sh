@@ -68,7 +68,7 @@ prepare() {
 	bind_tools
 	bind_host
 	bind_closure
-	bind_medium
+	bind_boot
 	shared_directories bind_shared
 	[ -z "${SHARED_DIR-}" ] || bind_folder @SHARED_DIR "$SHARED_DIR" SHARED_DIR
 	"$busybox" mount -t proc proc "$new/proc" 2>/dev/null || "$busybox" mount -o rbind /proc "$new/proc"
@@ -136,11 +136,19 @@ bind_closure() {
 	done <"$object/closure"
 }
 
-# bind_medium: what the boot loader starts from is QEMU's, and not of the store that the guest sees.
-bind_medium() {
-	[ -n "$medium" ] || return 0
-	: >"$new/nbuild/medium.iso"
-	bind_read_only "$store/${medium#/nbuild/store/}" "$new/nbuild/medium.iso" || fail "the store lacks $medium; build the machine again"
+# bind_boot: what the machine starts from is QEMU's, and not of the store that the guest sees.
+bind_boot() {
+	if [ -n "$medium" ]; then
+		bind_file "$medium" medium.iso
+	else
+		bind_file @vmlinux@ vmlinux
+	fi
+}
+
+# bind_file PATH NAME: has the store's file as /nbuild/NAME.
+bind_file() {
+	: >"$new/nbuild/$2"
+	bind_read_only "$store/${1#/nbuild/store/}" "$new/nbuild/$2" || fail "the store lacks $1; build the machine again"
 }
 
 bind_shared() { bind_folder "$1" "$2" "virtualisation.shared_directories.$1"; }
@@ -418,9 +426,10 @@ share() {
 	done
 }
 
-# A /dev/kvm that is there may still not work: in a virtual machine without nesting, or for want of permission.
+# A /dev/kvm that is there may still not work: in a virtual machine without nesting, or for want of permission. An emulated
+# processor could have virtualisation itself, for which each guest would load its KVM.
 choose_accelerator() {
-	accelerator='-accel tcg,thread=multi' wanted=${NBUILD_ACCEL-}
+	accelerator='-accel tcg,thread=multi' processor=max,-svm wanted=${NBUILD_ACCEL-}
 	case $wanted in
 	tcg) return ;;
 	kvm | '') ;;
@@ -434,7 +443,7 @@ choose_accelerator() {
 		why='/dev/kvm cannot be opened'
 	else
 		# What looks well may fail nevertheless; then QEMU takes the next.
-		accelerator="-accel kvm $accelerator"
+		accelerator="-accel kvm $accelerator" processor=max
 		[ "$wanted" != kvm ] || accelerator='-accel kvm'
 		return
 	fi
@@ -477,7 +486,7 @@ run_qemu() {
 	choose_kernel
 	forwards=@forward_ports@
 	# shellcheck disable=SC2086 # Of these texts each is several words.
-	set -- /usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu max \
+	set -- /usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu "$processor" \
 		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
 		-smp @cores@ -display "$display" -vga none $cards \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
@@ -542,10 +551,15 @@ choose_parameters() {
 }
 
 # choose_kernel: QEMU starts the kernel itself, or the firmware does by way of the boot loader on the medium. Either way
-# the kernel gets the same parameters.
+# the kernel gets the same parameters. An emulated processor would need a second to decompress it, so QEMU starts it
+# decompressed; a real one is as fast, and the kernel puts itself in a random place meanwhile.
 choose_kernel() {
 	if [ -z "$medium" ]; then
-		kernel='-kernel @kernel@ -initrd @initrd@' append=$parameters
+		case $accelerator in
+		*kvm*) kernel=@kernel@ ;;
+		*) kernel=/nbuild/vmlinux ;;
+		esac
+		kernel="-kernel $kernel -initrd @initrd@" append=$parameters
 		check_length "$parameters"
 		return
 	fi

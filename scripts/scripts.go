@@ -8,6 +8,8 @@ var (
 	packageRoot string
 	//go:embed kernel.sh
 	kernel string
+	//go:embed vmlinux.sh
+	vmlinux string
 	//go:embed initrd.sh
 	initrd string
 	//go:embed init
@@ -45,6 +47,9 @@ func PackageRoot() string { return packageRoot }
 
 // Kernel returns the script that takes kernel and modules out of a kernel package.
 func Kernel() string { return kernel }
+
+// Vmlinux returns the script that takes the kernel itself out of the image that a boot loader starts.
+func Vmlinux() string { return vmlinux }
 
 // Initrd returns the script that packs an initrd.
 func Initrd() string { return initrd }

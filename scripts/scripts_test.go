@@ -11,7 +11,7 @@ import (
 // TestSyntax lets a shell read each script without running it, also on a machine without shellcheck.
 func TestSyntax(t *testing.T) {
 	all := map[string]string{
-		"package-root.sh": PackageRoot(), "kernel.sh": Kernel(), "initrd.sh": Initrd(), "init": Init(), "shutdown": Shutdown(), "top-layer.sh": TopLayer(),
+		"package-root.sh": PackageRoot(), "kernel.sh": Kernel(), "vmlinux.sh": Vmlinux(), "initrd.sh": Initrd(), "init": Init(), "shutdown": Shutdown(), "top-layer.sh": TopLayer(),
 		"squashfs.sh": Squashfs(), "theme.sh": Theme(), "iso.sh": ISO(), "boot-images.sh": BootImages(), "vm.sh": VM(), "run-vm.sh": RunVM(), "run-vm-inside.sh": RunVMInside(), "run-vm-login.sh": RunVMLogin(),
 	}
 	for name, text := range all {
