@@ -20,6 +20,7 @@ import (
 
 // TestIncremental changes a project step by step and looks at what is made again.
 func TestIncremental(t *testing.T) {
+	t.Parallel()
 	p, k := newPlace(t, user{name: "this user"}), newKey(t)
 	text := webProject("one", k)
 	p.write("nbuild.star", text)
@@ -71,6 +72,7 @@ const kills = 50
 
 // TestKill kills nbuild at random moments of a build. Nothing of it survives, the store is clean, and the build completes.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	p, k := newPlace(t, user{name: "this user"}), newKey(t)
 	p.write("nbuild.star", webProject("victim", k))
 	p.nbuild("fetch", "web.vm")
@@ -142,6 +144,7 @@ func processesIn(t *testing.T, dir string) (found []string) {
 
 // TestTwoAtOnce starts two builds on one empty store. Each action runs in one of them.
 func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	p, k := newPlace(t, user{name: "this user"}), newKey(t)
 	p.write("nbuild.star", webProject("twins", k))
 	p.nbuild("lock")

@@ -23,19 +23,22 @@ import (
 
 // TestExamples builds and boots all that is in examples, without any privilege, in one store.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
 	p := newProject(t, u)
-	t.Run("hello", func(t *testing.T) { testHello(t, p.example(t, "hello")) })
-	t.Run("app", func(t *testing.T) { testApp(t, p.example(t, "app")) })
-	t.Run("web", func(t *testing.T) { testWeb(t, p.example(t, "web")) })
-	t.Run("database", func(t *testing.T) { testDatabase(t, p.example(t, "database")) })
+	for name, test := range map[string]func(*testing.T, *place){"hello": testHello, "app": testApp, "web": testWeb, "database": testDatabase} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, p.example(t, name))
+		})
+	}
 }
 
 // example copies an example into a project of its own, which uses the place's store. It has no lock file: what is newest
 // in the archive must do.
 func (p *place) example(t *testing.T, name string) *place {
 	t.Helper()
-	e := &place{t: t, user: p.user, dir: filepath.Join(filepath.Dir(p.dir), name), home: p.home}
+	e := &place{t: t, user: p.user, dir: filepath.Join(filepath.Dir(p.dir), name), home: p.home, shared: p.shared}
 	if err := os.CopyFS(e.dir, os.DirFS(filepath.Join("../examples", name))); err != nil {
 		t.Fatal(err)
 	}

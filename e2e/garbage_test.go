@@ -14,6 +14,7 @@ import (
 // TestCollectBesideMachine collects garbage while a machine runs that no link leads to. Its processor never starts: what
 // counts is that it is there.
 func TestCollectBesideMachine(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
 	p := newPlace(t, u)
 	p.write("nbuild.star", "held = system(name = \"held\")\nother = text_file(\"other\", \"other\")\n")

@@ -83,15 +83,30 @@ func isoBoots() []isoBoot {
 
 type isoBoot struct{ firmware, medium, entry string }
 
-// TestISO makes ISOs, without any privilege, has them read by programs that are none of ours, and starts machines from them.
-func TestISO(t *testing.T) {
+// newISO makes a place with examples/web and isoProject, and the ISO of examples/web.
+func newISO(t *testing.T) *place {
+	t.Helper()
 	u := unprivileged()
 	p := newProject(t, u).example(t, "web")
 	p.write("nbuild.star", readProject(t, p, "nbuild.star")+isoProject)
 	p.nbuild("web.iso", "-o", "web")
+	return p
+}
+
+// TestISOBoots starts machines from the ISO of examples/web.
+func TestISOBoots(t *testing.T) {
+	t.Parallel()
+	p := newISO(t)
 	for _, way := range isoBoots() {
 		t.Run(way.firmware+" "+way.medium+" "+way.entry, func(t *testing.T) { p.testBoot(t, way) })
 	}
+}
+
+// TestISO makes ISOs, without any privilege, has them read by programs that are none of ours, and starts machines from
+// those that differ from what examples/web has.
+func TestISO(t *testing.T) {
+	t.Parallel()
+	p := newISO(t)
 	t.Run("readers", func(t *testing.T) { testReaders(t, p) })
 	t.Run("faults", func(t *testing.T) { testISOFaults(t, p) })
 	t.Run("local disk", func(t *testing.T) { testLocalDisk(t, p) })

@@ -25,6 +25,7 @@ web = system(
 // TestLoader starts a machine by BIOS and by UEFI, without any privilege: by what the menu chooses when nobody is there, and
 // by what somebody chooses on the console. The disk stays, and grows in between.
 func TestLoader(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
 	p := newProject(t, u)
 	p.write("nbuild.star", loaderProject)

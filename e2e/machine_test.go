@@ -90,7 +90,7 @@ func (f fleet) refused(t *testing.T, cmd *exec.Cmd, want string) {
 }
 
 // living returns the processes that belong to the place, whatever namespaces they are in: their home is its home.
-func (f fleet) living(t *testing.T) map[int]string {
+func (p *place) living(t *testing.T) map[int]string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
@@ -99,7 +99,7 @@ func (f fleet) living(t *testing.T) map[int]string {
 	found := map[int]string{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil || !bytes.Contains(text, []byte("HOME="+f.home+"\x00")) {
+		if err != nil || !bytes.Contains(text, []byte("HOME="+p.home+"\x00")) {
 			continue // It ended meanwhile, or is somebody else's.
 		}
 		name, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "comm")) // Empty when it ended meanwhile.
@@ -163,6 +163,7 @@ func (f fleet) read(t *testing.T, name string) []byte {
 
 // TestMachines starts machines up to QEMU.
 func TestMachines(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, machines, "one", "two")
 	t.Run("end", func(t *testing.T) { testEnds(t, f) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, f) })
@@ -401,6 +402,7 @@ cloud = system("cloud")
 
 // TestStoreShare boots a machine from a store whose virtiofsd is gone, so that it has to be done with 9p.
 func TestStoreShare(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, full, "full", "nine", "cloud")
 	out, err := f.machine("nine", "--print-command").Output()
 	if err != nil || !bytes.Contains(out, []byte("virtio-9p-pci,fsdev=store,")) || bytes.Contains(out, []byte("vhost-user-fs-pci")) {

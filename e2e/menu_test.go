@@ -125,6 +125,7 @@ func newMenus(t *testing.T) *place {
 
 // TestMenus looks at the themed menus of ISOs, as firmware of both kinds shows them.
 func TestMenus(t *testing.T) {
+	t.Parallel()
 	p := newMenus(t)
 	for _, l := range looks() {
 		p.nbuild(l.theme, "-o", l.theme)
@@ -149,6 +150,7 @@ func TestMenus(t *testing.T) {
 // TestMenuIsOfTheme holds the menus that GRUB shows when something of the theme is missing against the theme: what
 // TestMenus looks at tells them from it.
 func TestMenuIsOfTheme(t *testing.T) {
+	t.Parallel()
 	p := newMenus(t)
 	l := looks()[0]
 	p.nbuild(l.theme, "-o", l.theme)

@@ -110,6 +110,7 @@ everything = system("everything", modules = [_base, _users, _units])
 
 // TestModules boots a system that uses most of the built-in modules, and looks at what they promise.
 func TestModules(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", everything)
 	p.nbuild("vm")

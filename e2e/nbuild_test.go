@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -50,27 +51,29 @@ func unprivileged() user {
 
 // A place is a store and a project that belong to a user.
 type place struct {
-	t    *testing.T
-	user user
-	dir  string // project
-	home string // store below it
+	t      *testing.T
+	user   user
+	dir    string // project
+	home   string // no other place's: its processes are known by it
+	shared string // store that other places have too; "" is one of its own, below home
+	umask  string // of its processes; "" is that of the tests
 }
 
-// homesVariable names the folder of the homes that tests share.
-const homesVariable = "NBUILD_E2E_HOMES"
+// storesVariable names the folder of the stores that tests share.
+const storesVariable = "NBUILD_E2E_STORES"
 
 // TestMain makes the folder of the stores that tests share, and removes it.
 func TestMain(m *testing.M) {
-	homes, err := os.MkdirTemp("", "nbuild-e2e-homes-*")
+	stores, err := os.MkdirTemp("", "nbuild-e2e-stores-*")
 	if err == nil {
-		err = errors.Join(os.Chmod(homes, 0o755), os.Setenv(homesVariable, homes))
+		err = errors.Join(os.Chmod(stores, 0o755), os.Setenv(storesVariable, stores))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	status := m.Run()
-	if err := fsx.RemoveAll(homes); err != nil { // The stores' objects are read-only.
+	if err := fsx.RemoveAll(stores); err != nil { // The stores' objects are read-only.
 		fmt.Fprintln(os.Stderr, err)
 		status = max(status, 1)
 	}
@@ -81,8 +84,7 @@ func TestMain(m *testing.M) {
 func newPlace(t *testing.T, u user) *place {
 	t.Helper()
 	p := newProject(t, u)
-	p.home = filepath.Join(filepath.Dir(p.dir), "home")
-	u.mkdir(t, p.home)
+	p.shared = ""
 	return p
 }
 
@@ -99,9 +101,11 @@ func newProject(t *testing.T, u user) *place {
 			t.Errorf("clean up: %v", err)
 		}
 	})
-	home := filepath.Join(os.Getenv(homesVariable), strconv.Itoa(int(u.id)))
-	p := &place{t: t, user: u, dir: filepath.Join(top, "project"), home: home}
-	for _, dir := range []string{top, p.dir, p.home} {
+	p := &place{
+		t: t, user: u, dir: filepath.Join(top, "project"), home: filepath.Join(top, "home"),
+		shared: filepath.Join(os.Getenv(storesVariable), strconv.Itoa(int(u.id))),
+	}
+	for _, dir := range []string{top, p.dir, p.home, p.shared} {
 		u.mkdir(t, dir)
 	}
 	return p
@@ -127,14 +131,22 @@ func (p *place) write(name, text string) {
 	}
 }
 
-func (p *place) store() string { return filepath.Join(p.home, ".local/share/nbuild") }
+func (p *place) store() string {
+	return cmp.Or(p.shared, filepath.Join(p.home, ".local/share/nbuild"))
+}
 
 // command prepares a program as the place's user, in the project's folder, with a PATH on which there is nothing: what a
 // build or a machine needs is in the store.
 func (p *place) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
+	if p.umask != "" {
+		cmd = exec.Command("/bin/sh", append([]string{"-c", "umask " + p.umask + ` && exec "$0" "$@"`, name}, args...)...)
+	}
 	cmd.Dir = p.dir
 	cmd.Env = []string{"HOME=" + p.home, "PATH=/nonexistent", "TERM=dumb"}
+	if p.shared != "" {
+		cmd.Env = append(cmd.Env, "NBUILD_STORE="+p.shared)
+	}
 	for _, pass := range []string{"NBUILD_DEBIAN_MIRROR", "NBUILD_DEBIAN_KEYRING", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if value, ok := os.LookupEnv(pass); ok {
 			cmd.Env = append(cmd.Env, pass+"="+value)

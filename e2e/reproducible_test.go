@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +33,7 @@ func kinds() []string {
 // two, which divides the processors in other ways, with other masks of modes, and in one of them without hard links
 // between identical files. All store paths are the same, and so are all bytes.
 func TestReproducible(t *testing.T) {
+	t.Parallel()
 	requireRoot(t, "that two users build the same bytes")
 	k := newKey(t)
 	lock := ""
@@ -45,7 +45,7 @@ func TestReproducible(t *testing.T) {
 		if lock != "" {
 			p.write("nbuild.lock", lock)
 		}
-		old := syscall.Umask([]int{0o022, 0o077}[i])
+		p.umask = []string{"022", "077"}[i]
 		jobs := []string{"2", "1"}[i]
 		if i == 1 {
 			p.nbuild("web", "-j", jobs)
@@ -54,7 +54,6 @@ func TestReproducible(t *testing.T) {
 			}
 		}
 		made[i] = buildKinds(t, p, jobs)
-		syscall.Umask(old)
 		lock = readProject(t, p, "nbuild.lock")
 	}
 	if diff := cmp.Diff(made[0], made[1]); diff != "" {

@@ -35,6 +35,7 @@ var noRoom = regexp.MustCompile(`(?m)^nbuild: build \S+: it needs about (\d+) Mi
 // TestNoRoom makes images on a small file system: an image that just fits is made, and of one that doesn't, it is said
 // before the work begins how much room it needs and how much there is.
 func TestNoRoom(t *testing.T) {
+	t.Parallel()
 	requireRoot(t, "a disk without room for an image")
 	p := newPlace(t, user{name: "root"})
 	resize := mountSmall(t, p.home)

@@ -52,6 +52,7 @@ machine = system(
 
 // TestRunner starts a machine that uses each option of virtualisation, without any privilege.
 func TestRunner(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
 	p, port := newProject(t, u), freePort(t)
 	p.write("nbuild.star", strings.ReplaceAll(machineProject, "PORT", fmt.Sprint(port)))

@@ -23,6 +23,7 @@ perl = trixie.tree(["perl-base"])
 // TestScripts runs testdata/script with sandboxed builds: all scripts at once, and in one store. `ends CODE nbuild …` wants
 // that exit code, and unless it is 0 no result link. `exec code CODE …` does so in the background.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, user{name: "this user"})
 	p.write("nbuild.star", tools)
 	p.nbuild("tools", "perl", "--no-link")

@@ -39,8 +39,9 @@ desk = system("desk", modules = [{
 // TestThemedSystem looks at the screen of a system before it starts, from an ISO and by a machine's boot loader, and when it
 // ends.
 func TestThemedSystem(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
-	p := newPlace(t, u)
+	p := newProject(t, u)
 	p.write("nbuild.star", splashProject)
 	p.nbuild("iso")
 	t.Run("menu of the ISO", func(t *testing.T) {

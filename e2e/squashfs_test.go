@@ -45,6 +45,7 @@ func images() []string { return []string{"dev", "release", "lz4", "xz", "none", 
 // TestSquashfsIsReproducible builds images at two places, as two users, with one processor and two, and of stores with and
 // without hard links between identical files.
 func TestSquashfsIsReproducible(t *testing.T) {
+	t.Parallel()
 	requireRoot(t, "that two users make the same images")
 	var paths [2][]string
 	lock := ""
@@ -55,7 +56,7 @@ func TestSquashfsIsReproducible(t *testing.T) {
 		if lock != "" {
 			p.write("nbuild.lock", lock)
 		}
-		old := syscall.Umask([]int{0o022, 0o077}[i])
+		p.umask = []string{"022", "077"}[i]
 		p.nbuild("inputs")
 		linked := countLinked(t, p, i == 1)
 		if linked == 0 {
@@ -67,7 +68,6 @@ func TestSquashfsIsReproducible(t *testing.T) {
 			p.nbuild(name, "-o", name)
 			paths[i] = append(paths[i], string(p.storePath(name)))
 		}
-		syscall.Umask(old)
 		text, err := os.ReadFile(filepath.Join(p.dir, "nbuild.lock"))
 		if err != nil {
 			t.Fatal(err)
@@ -130,6 +130,7 @@ var listed = regexp.MustCompile(`^([-dl][-rwxst]{9}) (\S+) +\d+ (\S+ \S+) (/.*)$
 
 // TestSquashfsHoldsWhatIsDeclared looks at an image with unsquashfs: everything is root's, with the modes of the store.
 func TestSquashfsHoldsWhatIsDeclared(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject)
 	p.nbuild("inputs")
@@ -185,6 +186,7 @@ func addModes(t *testing.T, modes map[string]string, file, path string) {
 
 // TestSquashfsIsMounted has the kernel mount images of each kind, and finds in them what the store has.
 func TestSquashfsIsMounted(t *testing.T) {
+	t.Parallel()
 	requireRoot(t, "that the kernel reads the images")
 	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject)
@@ -252,6 +254,7 @@ func addContents(t *testing.T, contents map[string]string, file string) {
 
 // TestSquashfsIsImported carries objects into an empty store, by an image of each kind and by two that are parts.
 func TestSquashfsIsImported(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject)
 	for _, image := range append(images()[:5], "parts") {
@@ -287,6 +290,7 @@ func TestSquashfsIsImported(t *testing.T) {
 
 // TestSquashfsTooLarge: an image that is larger than it may be is no result, and what is largest in it is named.
 func TestSquashfsTooLarge(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", squashfsProject+`
 host = system("host", modules = [{"squashfs.max_size": 20}])

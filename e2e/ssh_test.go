@@ -29,8 +29,9 @@ box = system(
 
 // TestLogin logs in to a machine without a key, a port or a network, and without any privilege.
 func TestLogin(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
-	p := newPlace(t, u)
+	p := newProject(t, u)
 	p.write("nbuild.star", closedProject)
 	p.nbuild("vm")
 	g := launch(t, p.runner("webhost"))
@@ -208,7 +209,7 @@ func (p *place) machineProcess() int {
 	}
 	for _, file := range files {
 		line, err := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
-		if err != nil || !bytes.Contains(line, []byte("\x00prepare\x00"+p.store())) {
+		if err != nil || !bytes.Contains(line, []byte("\x00prepare\x00"+p.store())) || !bytes.Contains(line, []byte("\x00"+p.dir+"\x00")) {
 			continue
 		}
 		status, err := os.ReadFile(file)

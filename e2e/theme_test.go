@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,6 +92,7 @@ func newThemes(t *testing.T, u user) *place {
 
 // TestThemesAreReproducible makes themes, which name themselves, at two places and as two users.
 func TestThemesAreReproducible(t *testing.T) {
+	t.Parallel()
 	requireRoot(t, "that two users make the same themes")
 	var paths [2]map[string]string
 	lock := ""
@@ -104,7 +104,7 @@ func TestThemesAreReproducible(t *testing.T) {
 			p.write("nbuild.lock", lock)
 			p.write("blue.zip", archive)
 		}
-		old := syscall.Umask([]int{0o022, 0o077}[i])
+		p.umask = []string{"022", "077"}[i]
 		paths[i] = map[string]string{}
 		for name, file := range themes() {
 			p.nbuild("theme", name, "-o", name, "-j", []string{"1", "4"}[i])
@@ -114,7 +114,6 @@ func TestThemesAreReproducible(t *testing.T) {
 				checkThemeIsWhole(t, p, own, name, file)
 			}
 		}
-		syscall.Umask(old)
 		lock, archive = readProject(t, p, "nbuild.lock"), readProject(t, p, "blue.zip")
 	}
 	if diff := cmp.Diff(paths[0], paths[1]); diff != "" {
@@ -153,6 +152,7 @@ func checkThemeIsWhole(t *testing.T, p *place, own, link, file string) {
 
 // TestGrubThemeIsTaken compares a theme of GRUB with the package it is from.
 func TestGrubThemeIsTaken(t *testing.T) {
+	t.Parallel()
 	p := newThemes(t, user{name: "this user"})
 	p.write("nbuild.star", themesProject+"package = _package(\"grub-theme-starfield\")\n")
 	p.nbuild("starfield", "-o", "theme")
@@ -212,6 +212,7 @@ zip = _theme(_archive("blue.zip", "zip -qr $out.zip Blue; mv $out.zip $out"))
 
 // TestBootsplashTheme makes a theme of the layout of 2009 of each kind of archive and looks at what unpacking one did then.
 func TestBootsplashTheme(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, user{name: "this user"})
 	p.write("nbuild.star", archivesProject)
 	cfg := func(jpeg string) string {
@@ -259,6 +260,7 @@ func TestBootsplashTheme(t *testing.T) {
 
 // TestThemeFails makes themes of what is none, or hostile.
 func TestThemeFails(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, user{name: "this user"})
 	p.write("missing.zip", zipped(t, map[string]string{"t/theme.txt": "title-text: \"x\"\ndesktop-image: \"none.png\"\n"}))
 	p.write("none.zip", zipped(t, map[string]string{"t/readme": ""}))

@@ -82,8 +82,9 @@ func (p *place) runner(host string, args ...string) *exec.Cmd {
 
 // TestVM builds a system without any privilege, boots it, looks, and boots it again.
 func TestVM(t *testing.T) {
+	t.Parallel()
 	u := unprivileged()
-	p, k := newPlace(t, u), newKey(t)
+	p, k := newProject(t, u), newKey(t)
 	p.write("nbuild.star", webProject("webhost", k))
 	p.nbuildGone("vm")
 	closure := strings.Fields(p.storeClosure(t, "web"))
@@ -287,10 +288,11 @@ func checkArguments(t *testing.T, text string) {
 func checkNothingLeft(t *testing.T, p *place) {
 	t.Helper()
 	top := filepath.Dir(p.dir)
-	for _, folder := range []string{top, p.home} {
-		for _, line := range processes(t, folder) {
-			t.Errorf("a process is left: %s", line)
-		}
+	for _, line := range processes(t, top) {
+		t.Errorf("a process is left: %s", line)
+	}
+	for process, name := range p.living(t) {
+		t.Errorf("a process is left: %d %s", process, name)
 	}
 	mounts, err := os.ReadFile("/proc/mounts")
 	if err != nil {
@@ -312,8 +314,9 @@ func checkNothingLeft(t *testing.T, p *place) {
 
 // TestDemoAsRoot is what `make vm` does as root: the built-in demo, with nothing but nbuild, to a shell.
 func TestDemoAsRoot(t *testing.T) {
+	t.Parallel()
 	requireRoot(t, "the demo as root")
-	p := newPlace(t, user{name: "root"})
+	p := newProject(t, user{name: "root"})
 	cmd := p.command(binary(t), "vm", "--run")
 	g := startGuest(t, cmd)
 	g.check("hostname", "demo")
