@@ -47,12 +47,12 @@ func TestRunnerPrintsCommand(t *testing.T) {
 // TestRunnerAccelerator asks for a processor. What there is depends on the machine that the test runs on.
 func TestRunnerAccelerator(t *testing.T) {
 	system := newTestSystem(t, func(*SystemSpec) {})
-	kvm := []string{"kvm", "max", system.Kernel.Placeholder("image")}
-	tcg := []string{"tcg,thread=multi", "max,-svm", "/nbuild/vmlinux"}
+	kvm := []string{"kvm", "max", system.Kernel.Placeholder("image"), "vhost-user-fs-pci,chardev=store,tag=store"}
+	tcg := []string{"tcg,thread=multi", "max,-svm", "/nbuild/vmlinux", "intel-iommu,intremap=on,eim=on,dma-translation=off"}
 	tests := []struct {
 		value string
 		fails string   // how it says that there is none; empty when there always is
-		want  []string // the accelerator, the processor, and the kernel, which an emulated processor doesn't decompress
+		want  []string // the accelerator, the processor, the kernel, which an emulated processor doesn't decompress, and the first device
 	}{
 		{"tcg", "", tcg},
 		{"kvm", "NBUILD_ACCEL is kvm, and ", kvm},
@@ -73,7 +73,7 @@ func TestRunnerAccelerator(t *testing.T) {
 				return
 			}
 			command := r.starts("qemu")[0]
-			got := slices.Concat(options(command, "-accel"), options(command, "-cpu"), options(command, "-kernel"))
+			got := slices.Concat(options(command, "-accel"), options(command, "-cpu"), options(command, "-kernel"), options(command, "-device")[:1])
 			if !slices.Equal(got, test.want) || out != "" {
 				t.Errorf("QEMU has %q, want %q; it says %q", got, test.want, out)
 			}

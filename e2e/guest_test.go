@@ -66,39 +66,12 @@ func (c *console) length() int {
 	return c.text.Len()
 }
 
-// startGuest starts a runner and waits for the shell of root on the serial console. QEMU that emulates several processors
-// fails an assertion of its own about once in a hundred starts; then it is said, and done once more.
+// startGuest starts a runner and waits for the shell of root on the serial console.
 func startGuest(t *testing.T, cmd *exec.Cmd) *guest {
 	t.Helper()
-	again := exec.Command(cmd.Path, cmd.Args[1:]...)
-	again.Dir, again.Env, again.SysProcAttr = cmd.Dir, cmd.Env, cmd.SysProcAttr
 	g := launch(t, cmd)
-	if g.isBroken() {
-		t.Log("QEMU has broken down by itself, and is started again")
-		g = launch(t, again)
-	}
 	g.login()
 	return g
-}
-
-// isBroken waits for the first prompt, or the machine's end, and reports whether that was QEMU's assertion.
-func (g *guest) isBroken() bool {
-	deadline := time.After(bootTimeout)
-	for {
-		seen, more := g.console.after(0)
-		if strings.Contains(seen, ":~# ") {
-			return false
-		}
-		select {
-		case <-more:
-		case err := <-g.exited:
-			g.exited <- err
-			seen, _ = g.console.after(0)
-			return strings.Contains(seen, "msix_table_mmio_write: Assertion")
-		case <-deadline:
-			return false
-		}
-	}
 }
 
 // login waits for the shell of root.

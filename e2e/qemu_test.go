@@ -39,6 +39,9 @@ func (p *place) qemu(firmware string, arguments ...string) *exec.Cmd {
 		words = append(words, "-accel", "kvm") // The place's user may not be allowed to: then the next one is taken.
 	}
 	words = append(words, "-accel", "tcg,thread=multi")
+	if !hasKVM() {
+		words = append(words, "-device", "intel-iommu,intremap=on,eim=on,dma-translation=off") // as machines have, and why
+	}
 	if firmware == "uefi" {
 		// What it would keep is lost at the end.
 		words = append(words,

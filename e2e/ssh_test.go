@@ -31,7 +31,7 @@ box = system(
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	u := unprivileged()
-	p := newProject(t, u)
+	p := newPlace(t, u) // Who names no machine gets the store's only one.
 	p.write("nbuild.star", closedProject)
 	p.nbuild("vm")
 	g := launch(t, p.runner("webhost"))

@@ -430,6 +430,11 @@ share() {
 # processor could have virtualisation itself, for which each guest would load its KVM.
 choose_accelerator() {
 	accelerator='-accel tcg,thread=multi' processor=max,-svm wanted=${NBUILD_ACCEL-}
+	# QEMU 10 finds the device behind an address by its number in a table, and another processor may have replaced that table
+	# meanwhile, as it does while the kernel looks at its devices. About one emulated start in a hundred ended so, by an
+	# assertion in msix_table_mmio_write or iotlb_to_section. What processors write to then are the registers of their
+	# interrupt controllers. As x2APIC these have no addresses, and Linux has them so where interrupts are remapped.
+	interrupts='-device intel-iommu,intremap=on,eim=on,dma-translation=off'
 	case $wanted in
 	tcg) return ;;
 	kvm | '') ;;
@@ -443,7 +448,7 @@ choose_accelerator() {
 		why='/dev/kvm cannot be opened'
 	else
 		# What looks well may fail nevertheless; then QEMU takes the next.
-		accelerator="-accel kvm $accelerator" processor=max
+		accelerator="-accel kvm $accelerator" processor=max interrupts=''
 		[ "$wanted" != kvm ] || accelerator='-accel kvm'
 		return
 	fi
@@ -487,7 +492,7 @@ run_qemu() {
 	forwards=@forward_ports@
 	# shellcheck disable=SC2086 # Of these texts each is several words.
 	set -- /usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu "$processor" \
-		-machine q35,memory-backend=memory -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
+		-machine q35,memory-backend=memory $interrupts -object "memory-backend-memfd,id=memory,size=$memory,share=on" -m "$memory" \
 		-smp @cores@ -display "$display" -vga none $cards \
 		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console \
 		$kernel ${append:+-append "$append"} \
@@ -591,11 +596,13 @@ hand_over_parameters() {
 	printf '\310\005\000\376\001%s\000\000' "$parameters" >/nbuild/run/parameters
 }
 
-# speed_parameters: none of them changes what a program in the guest sees.
+# speed_parameters: none of them changes what a program in the guest sees. On a busy machine an emulated one may need more
+# than systemd's 90 s until it knows its devices.
 speed_parameters() {
 	case $accelerator in
 	*kvm*) ;;
-	*) printf 'mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ' ;;
+	*) printf %s 'mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests nokaslr ' \
+		'systemd.default_device_timeout_sec=600 ' ;;
 	esac
 	echo random.trust_cpu=on 8250.nr_uarts=1 systemd.gpt_auto=0
 }
