@@ -47,6 +47,7 @@ func Evaluate(ctx context.Context, p Project) (result *Result, err error) {
 		p.File = BuiltinFile
 	}
 	ev := newEvaluator(ctx, p)
+	defer ev.parsed.group.Wait()
 	globals := ev.run()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -90,6 +91,7 @@ type evaluator struct {
 	broken      error           // not the project's fault; ends the evaluation
 	reads       Reads
 
+	parsed   parsed
 	written  written
 	inputs   map[string]derivations.Input // by the hash part that stands in texts for them
 	systems  map[string]Position          // by name
@@ -168,12 +170,7 @@ func checkModuleName(name string) (fault, hint string) {
 }
 
 func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
-	text, err := ev.readModule(name)
-	if err != nil {
-		ev.report(Item{Position: at, What: fmt.Sprintf("read %s: %v", name, reason(err))})
-		return
-	}
-	file, err := Parse(name, text, 0)
+	file, err := ev.parse(at, name)
 	if err != nil {
 		ev.reportError(err)
 		return
@@ -196,6 +193,18 @@ func (ev *evaluator) evaluateModule(at Position, name string, m *module) {
 	}
 	m.globals.Freeze()
 	m.done = true
+}
+
+// parse returns the syntax of a file. The error says what is wrong with the file or, at at, that it can't be read.
+func (ev *evaluator) parse(at Position, name string) (*syntax.File, error) {
+	if parse, ok := ev.parsed.files[name]; ok {
+		return parse()
+	}
+	text, err := ev.readModule(name)
+	if err != nil {
+		return nil, fault.New(Item{Position: at, What: fmt.Sprintf("read %s: %v", name, reason(err))})
+	}
+	return Parse(name, text, 0)
 }
 
 // readModule reads a file of the project. One of more than maxFile bytes is refused, not cut.

@@ -134,6 +134,9 @@ func (d *declaration) collect(c *call) bool {
 	before := len(d.ev.items)
 	list := moduleList{ev: d.ev, seen: map[any]bool{}}
 	builtin, err := builtinModules()
+	if err == nil {
+		err = d.ev.parsed.ahead()
+	}
 	if err != nil {
 		_ = d.ev.abort(err)
 		return false
