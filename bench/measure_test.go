@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -131,5 +132,24 @@ case (to reach: ≤ 1 s)
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
+// A contender that is flushed runs the same command in the same place, and fails as it does.
+func TestFlushed(t *testing.T) {
+	c := contender{name: "plain", dir: t.TempDir(), command: []string{"sh", "-c", `printf '%s' "$1" >image; exit "$2"`, "sh", "two words", "0"}}
+	flushed := c.flushed("flushed", "image")
+	if _, _, err := flushed.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(c.dir + "/image"); err != nil || string(got) != "two words" {
+		t.Errorf("the command wrote %q, %v", got, err)
+	}
+	c.command[5] = "3"
+	if _, _, err := c.flushed("fails", "image").run(t.Context()); err == nil {
+		t.Error("a command that fails succeeds when it is flushed")
+	}
+	if c.name != "plain" || len(c.command) != 6 {
+		t.Errorf("the contender changed: %+v", c)
 	}
 }
