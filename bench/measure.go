@@ -26,6 +26,8 @@ type contender struct {
 	prepare func() error // brings the contender to its start, outside of the measured time; may be nil
 	alone   bool         // it starts no other process, so that the kernel's own account of its memory is right
 
+	inShell bool // command is a shell around what is measured, whose own memory says nothing
+
 	// ready ends the measured time when it returns true, and the command is stopped then; nil means that the command ends
 	// by itself.
 	ready func() bool
@@ -34,7 +36,7 @@ type contender struct {
 // flushed returns the contender c as one that waits until file, which it makes, is on the disk, as nbuild does. Without that
 // the kernel writes when it likes: within the measured time, or after it.
 func (c contender) flushed(name, file string) *contender {
-	c.name = name
+	c.name, c.inShell = name, true
 	c.command = append([]string{"sh", "-c", `file=$1; shift; "$@" && exec sync "$file"`, "sh", file}, c.command...)
 	return &c
 }
@@ -100,6 +102,9 @@ func (c *contender) run(ctx context.Context) (elapsed time.Duration, peak int64,
 	peak = <-watched
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && c.alone {
 		peak = usage.Maxrss << 10
+	}
+	if c.inShell {
+		peak = 0
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("%s: %w\n%s", strings.Join(c.command, " "), err, output.Bytes())
@@ -190,7 +195,7 @@ func report(w io.Writer, title, goal string, results []measurement) {
 		}
 		fmt.Fprintf(w, "  %-34s %10s   min %s max %s, %d runs", m.contender, round(median(m.times)),
 			round(slices.Min(m.times)), round(slices.Max(m.times)), len(m.times))
-		if m.exact || median(m.times) >= shortest {
+		if m.peak > 0 && (m.exact || median(m.times) >= shortest) {
 			fmt.Fprintf(w, ", %.0f MiB", float64(m.peak)/(1<<20))
 		}
 		if m.contender != results[0].contender && base > 0 {
