@@ -95,7 +95,7 @@ func naiveAlive(b *batch, withInputs bool, roots ...storepath.Path) map[storepat
 }
 
 func TestMarkAgainstNaive(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		paths := fakePaths(1 + random.IntN(30))
 		b := fakeBatch(random, paths, random.IntN(20))
