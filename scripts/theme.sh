@@ -24,6 +24,7 @@ fail() {
 listed() {
 	sort | awk '{ l[NR] = $0 }
 		END {
+			if (NR == 0) printf "none"
 			n = NR > 8 ? 8 : NR
 			for (i = 1; i <= n; i++) printf "%s%s", (i == 1 ? "" : i == NR ? " and " : ", "), l[i]
 			if (NR > n) printf " and %d more", NR - n
@@ -57,13 +58,21 @@ folder() {
 	folder=${folder%/}
 }
 
+# within: whether a file is in the archive, and not one of the sandbox's, to which an absolute link leads.
+within() {
+	case $(readlink -e "$1") in
+	"$(readlink -e "$archive")"/*) ;;
+	*) return 1 ;;
+	esac
+}
+
 # take: copies a folder, with what links in it lead to, as they may lead out of it.
 take() {
 	mkdir -p "$2"
-	find -L "$1" -type l >/build/dangling # Followed, only what leads nowhere is still a link.
-	while read -r link; do
-		fail "${link#"$archive"/} is a link to $(readlink "$link"), which is not in the archive"
-	done </build/dangling
+	find -L "$1" -xtype l >/build/links # Those in folders that links lead to, too.
+	while IFS= read -r link; do
+		within "$link" || fail "${link#"$archive"/} is a link to $(readlink "$link"), which is not in the archive"
+	done </build/links
 	cp -RL "$1/." "$2" || fail "the folder ${1#"$archive"/} can't be copied"
 	chmod -R u+w "$2"
 }
@@ -125,7 +134,7 @@ grub() {
 			Unifont\ * | unifont\ *) continue ;;
 			esac
 			grep -qxF -e "$value" /build/fonts ||
-				fail "$at is \"$value\", and the theme has no such font; grub-mkfont makes a .pf2 of a font (it has $(listed </build/fonts | sed -e 's/^$/none/'))"
+				fail "$at is \"$value\", and the theme has no such font; grub-mkfont makes a .pf2 of a font (it has $(listed </build/fonts))"
 			;;
 		esac
 	done </build/named

@@ -241,6 +241,9 @@ func TestThemeFaults(t *testing.T) {
 		{"no value", "grub", "", grub("+ image {\nfile }\n"), `theme.txt:2: there should be a "=" after file`},
 		{"no name", "grub", "", grub("!\n"), `theme.txt:1: a name should be here, not "!"`},
 		{"a huge theme.txt", "grub", "", grub(strings.Repeat("# \n", 90_000)), "theme.txt is larger than 256 KiB"},
+		{"a link out of the archive", "grub", "", grubFiles(map[string]string{"t/more.png": "-> /etc/passwd"}), "t/more.png is a link to /etc/passwd, which is not in the archive"},
+		{"a folder out of the archive", "grub", "", grubFiles(map[string]string{"t/more": "-> ../more", "more": "-> /etc"}), "t/more is a link to ../more, which is not in the archive"},
+		{"no font", "grub", "", map[string]string{"t/theme.txt": `title-font: "Serif 9"`}, `theme.txt:1: title-font is "Serif 9", and the theme has no such font; grub-mkfont makes a .pf2 of a font (it has none)`},
 		{"a dangling link", "grub", "", grubFiles(map[string]string{"t/more.png": "-> nowhere"}), "t/more.png is a link to nowhere, which is not in the archive"},
 		{"no module", "plymouth", "", plymouth("[Plymouth Theme]\n"), "a.plymouth has no ModuleName"},
 		{
