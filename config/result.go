@@ -26,8 +26,9 @@ type System struct {
 }
 
 // Lookup returns the target called name. Besides the names in Targets these are understood: "web.system" is "web";
-// "hello.dev" is the output dev of hello; "theme" is the only theme, and "dark.theme" is dark; and "iso", "squashfs",
-// "system" "vm" or "vm_with_bootloader" is the one of the only system, when there is only one.
+// "hello.dev" is the output dev of hello; "theme" is the only theme; what is a theme or an image is its own attribute of that
+// name, so "dark.theme" is dark; and "iso", "squashfs", "system", "vm" or "vm_with_bootloader" is the one of the only system,
+// when there is only one.
 //
 // The error names what is alike, or what there is; it is of type *Error, with no position.
 func (r *Result) Lookup(name string) (Target, error) {
@@ -65,7 +66,7 @@ func (r *Result) attribute(base, attribute string) (Target, bool) {
 	switch {
 	case !ok:
 		return Target{}, false
-	case t.Kind == KindSystem && attribute == "system", t.Kind == KindTheme && attribute == "theme":
+	case t.Kind != KindDerivation && attribute == string(t.Kind):
 		return t, true
 	case t.Kind == KindDerivation && slices.Contains(t.Derivation.Outputs(), attribute):
 		t.Name, t.Output = base+"."+attribute, attribute
@@ -86,7 +87,7 @@ func (t Target) attributes() string {
 	case KindDerivation:
 		return strings.Join(t.Derivation.Outputs(), ", ")
 	}
-	return "no others"
+	return string(t.Kind) + ", which is itself"
 }
 
 func (r *Result) ofOnlySystem(attribute string) (Target, error) {

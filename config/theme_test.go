@@ -38,8 +38,8 @@ func TestTheme(t *testing.T) {
 	}
 }
 
-// "theme" is the only theme there is.
-func TestOnlyTheme(t *testing.T) {
+// TestOwnAttribute: "theme" is the only theme there is, and each theme and image is its own attribute.
+func TestOwnAttribute(t *testing.T) {
 	for _, test := range []struct{ name, file, target, want string }{
 		{"one", "a = theme('x', archive = text_file('a', ''), kind = 'grub')\nb = text_file('b', '')\n", "theme", ""},
 		{"one of two", "a = theme('x', archive = text_file('a', ''), kind = 'grub')\nb = theme('y', archive = a, kind = 'grub')\n", "a.theme", ""},
@@ -48,6 +48,9 @@ func TestOnlyTheme(t *testing.T) {
 			`there is no target "theme", because the project declares no theme; declare one: menu = theme("menu", archive = source("menu.tar.gz"), kind = "grub")`,
 		},
 		{"two", twoThemes, "theme", `"theme" could be any of 2 themes; name one: menu, splash`},
+		{"an ISO", "a = iso('x', contents = {'/a': text_file('a', '')})\n", "a.iso", ""},
+		{"an image", "a = squashfs('x', contents = [text_file('a', '')])\n", "a.squashfs", ""},
+		{"an image of another kind", "a = squashfs('x', contents = [text_file('a', '')])\n", "a.iso", `the target "a" has no "iso"; it has squashfs, which is itself`},
 		{"another kind", "a = text_file('a', '')\n", "a.theme", `the target "a" has no "theme"; it has out`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

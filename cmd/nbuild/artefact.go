@@ -14,8 +14,8 @@ func squashfsCommand() command {
 	return artefactCommand(command{
 		name: "squashfs", summary: "build an image of a system's closure",
 		details: `The image has the system and all that it refers to at nbuild/store, and what "nbuild store import" must know of
-them. NAME is the system's; it may be left out when the project has one system. The system's options squashfs.* say
-how the image is compressed.`,
+them. NAME is the system's, or that of what the function squashfs() makes; it may be left out when the project has one
+system. The system's options squashfs.* say how its image is compressed.`,
 		examples: []string{"nbuild squashfs", "nbuild squashfs web -o web.squashfs"},
 	})
 }
@@ -24,7 +24,8 @@ func isoCommand() command {
 	return artefactCommand(command{
 		name: "iso", summary: "build an ISO from which a system starts",
 		details: `Afterwards result/iso/NAME.iso is the image of a CD, and of a disk: BIOS and UEFI start it either way. NAME is the
-system's; it may be left out when the project has one system. The system's options iso.* say what is on it.`,
+system's, or that of what the function iso() makes; it may be left out when the project has one system. The system's
+options iso.* say what is on its image.`,
 		examples: []string{"nbuild iso", "nbuild iso web && dd if=result/iso/web.iso of=/dev/sdX bs=4M"},
 	})
 }
