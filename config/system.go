@@ -287,6 +287,11 @@ func (s settings) specFault(spec *derivations.SystemSpec, message string) {
 		option = "boot.kernel_package"
 	case about("machine"):
 		option = machineOption(message)
+		for _, d := range spec.Machine.SharedDirectories {
+			if about(fmt.Sprintf("machine: shared directory %q", d.Name)) {
+				key = d.Name
+			}
+		}
 	}
 	s.fault(option, key, message, "")
 }

@@ -227,3 +227,19 @@ func TestSourcesFaultIsNotTheProjects(t *testing.T) {
 		t.Errorf("error %v, want that of the store", err)
 	}
 }
+
+// A fault of one shared folder shows where that is defined.
+func TestSharedDirectoryFaults(t *testing.T) {
+	_, err := config.Evaluate(t.Context(), project(t, map[string]string{"nbuild.star": `
+web = system("web", modules = [{"virtualisation.shared_directories": {
+    "a b": {"source": "x", "target": "/a"},
+    "good": {"source": "x", "target": "/b"},
+    "dev": {"source": "x", "target": "/dev/x"},
+}}])
+`}))
+	const want = `nbuild.star:3:5: machine: shared directory "a b": want a name of up to 36 letters, digits and "_.-"
+nbuild.star:5:5: machine: shared directory "dev": target "/dev/x": /dev is the system's own; choose another place, as in "/mnt/x"`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+}
