@@ -273,6 +273,23 @@ func (spec *ISOSpec) checkTargets(add func(string, ...any)) {
 			taken[target] = f.Target
 		}
 	}
+	spec.checkLinks(add)
+}
+
+// checkLinks checks that nothing has its place below a link. What is in a folder only the build knows.
+func (spec *ISOSpec) checkLinks(add func(string, ...any)) {
+	for _, link := range spec.StoreContents {
+		for _, f := range spec.Contents {
+			if strings.HasPrefix(isoTarget(f.Target), isoTarget(link.Target)+"/") {
+				add("contents %q: %q is a link of store_contents, and nothing can be below it", f.Target, link.Target)
+			}
+		}
+		for _, f := range spec.StoreContents {
+			if strings.HasPrefix(isoTarget(f.Target), isoTarget(link.Target)+"/") {
+				add("store_contents %q: %q is a link, and nothing can be below it", f.Target, link.Target)
+			}
+		}
+	}
 }
 
 // isoTarget returns a target as it is on the ISO.

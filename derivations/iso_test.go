@@ -85,6 +85,13 @@ func TestISOFaults(t *testing.T) {
 		{"equals sign", contents("a=b"), `contents "a=b": a path on an ISO can't have "=" or "\"`},
 		{"newline", contents("a\nb"), `contents "a\nb": a path on an ISO can't have control characters`},
 		{"twice", contents("/a", "a"), `contents "a": "/a" has the same place on the ISO`},
+		{
+			"below a link", func(s *ISOSpec) {
+				s.Contents, s.StoreContents = []ISOFile{{Target: "a/b", Source: a}, {Target: "ab", Source: a}}, []ISOFile{{Target: "/a", Source: a}, {Target: "a/c", Source: a}}
+			},
+			`contents "a/b": "/a" is a link of store_contents, and nothing can be below it
+store_contents "a/c": "/a" is a link, and nothing can be below it`,
+		},
 		{"own folder", contents("/Boot/x"), `contents "/Boot/x": /boot is where the ISO has what it boots with; choose another place`},
 		{"part", func(s *ISOSpec) { s.Contents = []ISOFile{{Target: "a", Source: a, Below: "../x"}} }, `contents "a": the source's part "../x": want a path without . and ..`},
 		{

@@ -19,6 +19,23 @@ while IFS='=' read -r target source; do
 	printf '%s=%s\n' "/$target" "$source"
 done <files >paths
 
+# What is put into a folder may not be there already, and a file has nothing in it.
+awk '{
+	target = $0
+	sub(/=.*/, "", target)
+	source[target] = substr($0, length(target) + 2)
+}
+END {
+	for (inner in source)
+		for (outer = inner; sub(/\/[^\/]*$/, "", outer) && outer != ""; )
+			if (outer in source) printf "%s\t%s\t%s\t%s\n", inner, source[inner], outer, source[outer]
+}' paths | LC_ALL=C sort >nested
+while IFS="$(printf '\t')" read -r inner source outer folder; do
+	[ -d "$folder" ] || fail "${inner#/}: ${outer#/} is a file, and nothing can be in it"
+	there=$folder${inner#"$outer"}
+	[ ! -e "$there" ] || { [ -d "$there" ] && [ -d "$source" ]; } || fail "${inner#/}: the folder ${outer#/} has that already"
+done <nested
+
 while IFS='=' read -r target source; do
 	mkdir -p "links.made/$(dirname "$target")"
 	ln -s "$source" "links.made/$target"
