@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"nbuild/internal/storepath"
@@ -169,13 +172,48 @@ func parsePath(o *options, arg string) (storepath.Path, error) {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(o.directory, file)
 	}
-	target, err := filepath.EvalSymlinks(file)
-	if err != nil {
+	path, err := followToObject(file)
+	switch {
+	case err != nil:
 		return "", usagef("nbuild store ls", "%v", err)
-	}
-	path, err := storepath.Parse(storepath.Prefix + "/" + filepath.Base(target))
-	if err != nil {
+	case path == "":
 		return "", usagef("nbuild store ls", "%s is not in a store", arg)
 	}
 	return path, nil
+}
+
+// maxLinks is how many links Linux follows in one path.
+const maxLinks = 40
+
+// followToObject returns the object that a file is, or that links lead from it to; empty when it is none. An object that
+// is a link itself isn't followed: it may lead to another one, or nowhere.
+func followToObject(file string) (storepath.Path, error) {
+	for range maxLinks {
+		folder, err := filepath.EvalSymlinks(filepath.Dir(file))
+		if err != nil {
+			return "", err
+		}
+		file = filepath.Join(folder, filepath.Base(file))
+		info, err := os.Lstat(file)
+		if err != nil {
+			return "", err
+		}
+		if filepath.Base(folder) == "objects" {
+			if path, err := storepath.Parse(storepath.Prefix + "/" + filepath.Base(file)); err == nil {
+				return path, nil
+			}
+		}
+		if info.Mode().Type() != fs.ModeSymlink {
+			return "", nil
+		}
+		target, err := os.Readlink(file)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(folder, target)
+		}
+		file = target
+	}
+	return "", &fs.PathError{Op: "follow", Path: file, Err: syscall.ELOOP}
 }
