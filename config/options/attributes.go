@@ -160,5 +160,5 @@ type UndefinedError struct {
 
 // Error says what is wrong at the place of the reader.
 func (e *UndefinedError) Error() string {
-	return fmt.Sprintf("option %s is read here, but nothing defines it; define it in one of the modules", e.Name)
+	return fmt.Sprintf("option %s is read here, but nothing defines it; define it in one of the modules, by what does not read it", e.Name)
 }

@@ -213,7 +213,7 @@ func TestFaultsOfReads(t *testing.T) {
 			"undefined", `-- web.star --
 def config(cfg):
     return {"text": cfg.networking.host_name}`,
-			"web.star:2:35: option networking.host_name is read here, but nothing defines it; define it in one of the modules\n",
+			"web.star:2:35: option networking.host_name is read here, but nothing defines it; define it in one of the modules, by what does not read it\n",
 		},
 		{
 			"undefined in a submodule", `-- web.star --
@@ -221,7 +221,7 @@ config = {"users.users": {"bob": {}}}
 -- other.star --
 def config(cfg):
     return {"text": cfg.users.users["bob"].home}`,
-			"other.star:2:43: option users.users.bob.home is read here, but nothing defines it; define it in one of the modules\n",
+			"other.star:2:43: option users.users.bob.home is read here, but nothing defines it; define it in one of the modules, by what does not read it\n",
 		},
 		{
 			"unknown", `-- web.star --
@@ -288,8 +288,8 @@ config = {"users.users": {"bob": {}}}
 -- c.star --
 def config(cfg):
     return {"users.users.bob.home": cfg.networking.host_name}`,
-			`a.star:2:59: option users.users.bob.home is read here, but nothing defines it; define it in one of the modules
-c.star:2:51: option networking.host_name is read here, but nothing defines it; define it in one of the modules
+			`a.star:2:59: option users.users.bob.home is read here, but nothing defines it; define it in one of the modules, by what does not read it
+c.star:2:51: option networking.host_name is read here, but nothing defines it; define it in one of the modules, by what does not read it
 `,
 		},
 	}
@@ -417,7 +417,7 @@ def config(cfg):
         return {"flag": True}
     return {"flag": True, "networking.host_name": "web", "text": cfg.networking.host_name}`,
 			`web.star:3:17: option flag keeps changing: after 99 rounds it is True, after 100 rounds False; its definitions depend on each other: web.star:3:17
-web.star:4:80: option networking.host_name is read here, but nothing defines it; define it in one of the modules
+web.star:4:80: option networking.host_name is read here, but nothing defines it; define it in one of the modules, by what does not read it
 `,
 		},
 		{
