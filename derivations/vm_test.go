@@ -411,6 +411,7 @@ func TestRunnerFaults(t *testing.T) {
 		{"given port", []string{here, "FAKE_ERROR=" + fmt.Sprintf(taken, "tcp:127.0.0.1:8081-:80")}, "the port 127.0.0.1:8081 is taken by another program; choose another in QEMU_NET_OPTS"},
 		{"root's port", []string{here, "FAKE_ERROR=" + fmt.Sprintf(taken, "tcp::1-:80")}, low + "; choose another in virtualisation.forward_ports"},
 		{"locked image", []string{here, "FAKE_ERROR=Failed to get \"write\" lock\nIs another process using the image [x]?\n"}, ""},
+		{"no temporary folder", []string{here, "TMPDIR=/none", "FAKE_ERROR=Could not open temporary file '/none/vl.XXXXXX': No such file or directory\n"}, "keeps what is written in TMPDIR; set it to a folder"},
 		{"long parameters", []string{here, "QEMU_KERNEL_PARAMS=" + strings.Repeat("x", 2000)}, "and 2047 is the most"},
 	}
 	for _, test := range tests {

@@ -617,6 +617,7 @@ mkfifo_errors() {
 		*'Could not initialize SDL'*)
 			say "virtualisation.graphics: no window can be opened on DISPLAY=${DISPLAY-} WAYLAND_DISPLAY=${WAYLAND_DISPLAY-};" \
 				"unset both to start without a window" ;;
+		*'Could not open temporary file'*) say "--ephemeral keeps what is written in TMPDIR; set it to a folder that you may write to" ;;
 		*'lock'*'Is another process using the image'*)
 			say "a disk image is in use by another virtual machine; stop that one, or set NBUILD_DISK_IMAGE" ;;
 		esac
