@@ -33,6 +33,9 @@ END {
 while IFS="$(printf '\t')" read -r inner source outer folder; do
 	[ -d "$folder" ] || fail "${inner#/}: ${outer#/} is a file, and nothing can be in it"
 	there=$folder${inner#"$outer"}
+	above=${there%/*}
+	while [ ! -e "$above" ]; do above=${above%/*}; done
+	[ -d "$above" ] || fail "${inner#/}: ${outer#/}${above#"$folder"} is a file, and nothing can be in it"
 	[ ! -e "$there" ] || { [ -d "$there" ] && [ -d "$source" ]; } || fail "${inner#/}: the folder ${outer#/} has that already"
 done <nested
 
@@ -85,6 +88,10 @@ image=$out/iso/$name.iso
 [ -z "$compress" ] || image=/build/image
 xorriso -no_rc -as mkisofs -quiet -iso-level 3 -r -volid "$volume_id" -publisher "$publisher" -o "$image" \
 	--modification-date="$volume_date" --set_all_file_dates "$date" --gpt_disk_guid "$guid" "$@" \
-	-graft-points -path-list paths >log 2>&1 || { cat log >&2; fail "xorriso ended with exit status $?"; }
+	-graft-points -path-list paths >log 2>&1 || {
+	status=$?
+	cat log >&2
+	fail "xorriso ended with exit status $status"
+}
 # Any number of processors makes the same of the same.
 [ -z "$compress" ] || zstd -q -3 -T"$NBUILD_CORES" -o "$out/iso/$name.iso.zst" "$image"
