@@ -79,6 +79,11 @@ nbuild.star:1:136: store_contents "/e": "e" has the same place on the ISO`,
 			`nbuild.star:1:26: contents "/a": want a derivation, a source or a path in one, got the string "/etc/passwd"; a file of the project is source("its path")`,
 		},
 		{"initrd", `iso("x", kernel = text_file("k", "k"))`, `nbuild.star:1:5: iso needs the argument initrd`},
+		{
+			"menu", `iso("x", kernel = source("y"), initrd = source("y"), menu = [], timeout = -1)`,
+			`nbuild.star:1:58: menu is empty: nothing could be started; leave it out, which means ["normal"]
+nbuild.star:1:69: timeout of iso: want an int of 0 or more, got -1`,
+		},
 		{"timeout", `iso("x", timeout = 3)`, `nbuild.star:1:14: timeout is for an image that boots, and this one has no kernel; give it kernel and initrd`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -90,6 +95,21 @@ nbuild.star:1:136: store_contents "/e": "e" has the same place on the ISO`,
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestISOTimeout: not to wait can be said, too.
+func TestISOTimeout(t *testing.T) {
+	image := func(timeout string) config.Target {
+		return target(t, evaluate(t, map[string]string{
+			"nbuild.star": `x = iso("x", kernel = source("y"), initrd = source("y")` + timeout + ")\n", "y": "y",
+		}), "x")
+	}
+	if none, zero := image(""), image(", timeout = 0"); none.Derivation.ID() != zero.Derivation.ID() {
+		t.Error("a timeout of 0 is another than none")
+	}
+	if none, three := image(""), image(", timeout = 3"); none.Derivation.ID() == three.Derivation.ID() {
+		t.Error("a timeout of 3 has no effect")
 	}
 }
 

@@ -94,14 +94,17 @@ func (c *call) closures(name string) []derivations.Input {
 }
 
 // positive returns an argument that is an int above 0, or 0 when it is left out or wrong.
-func (c *call) positive(name string) int {
+func (c *call) positive(name string) int { return c.atLeast(1, name, "an int above 0") }
+
+// atLeast returns an argument that is a number, what is wanted in words, or 0 when it is left out.
+func (c *call) atLeast(least int, name, wanted string) int {
 	v := c.value(name)
 	if v == nil {
 		return 0
 	}
 	n, err := starlark.AsInt32(v)
-	if _, isInt := v.(starlark.Int); !isInt || err != nil || n < 1 {
-		c.wrongType(part{argument: name}, "an int above 0", v)
+	if _, isInt := v.(starlark.Int); !isInt || err != nil || n < least {
+		c.wrongType(part{argument: name}, wanted, v)
 		return 0
 	}
 	return n
