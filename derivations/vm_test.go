@@ -406,6 +406,7 @@ func TestRunnerFaults(t *testing.T) {
 	}{
 		{"no window", []string{here, "FAKE_ERROR=Could not initialize SDL(x11 not available) - exiting\n", "DISPLAY=:9"}, "no window can be opened on DISPLAY=:9 WAYLAND_DISPLAY=; unset both"},
 		{"no folder", nil, "disk image ./no/such/disk: there is no folder ./no/such, or"},
+		{"folder nobody writes to", []string{"NBUILD_DISK_IMAGE=/sys/disk"}, "disk image /sys/disk cannot be made; name another place by NBUILD_DISK_IMAGE"},
 		{"folder of the system", []string{"NBUILD_DISK_IMAGE=/etc/disk"}, "disk image /etc/disk: there is no folder /etc, or it is one of the host's system"},
 		{"declared port", []string{here, "FAKE_ERROR=" + fmt.Sprintf(taken, "tcp:127.0.0.1:8080-:80")}, "the port 127.0.0.1:8080 is taken by another program; choose another in virtualisation.forward_ports"},
 		{"given port", []string{here, "FAKE_ERROR=" + fmt.Sprintf(taken, "tcp:127.0.0.1:8081-:80")}, "the port 127.0.0.1:8081 is taken by another program; choose another in QEMU_NET_OPTS"},

@@ -282,7 +282,7 @@ make_disk() {
 		make_file_system $made
 		$busybox dd if=$made of="$unfinished" bs=1M conv=fsync status=none || {
 			$busybox rm -f "$unfinished"
-			fail "disk image $image cannot be made"
+			fail "disk image $image cannot be made; name another place by NBUILD_DISK_IMAGE, or do without a disk by --ephemeral"
 		}
 		$busybox mv -f "$unfinished" "$image"
 		$busybox rm $made
