@@ -32,6 +32,7 @@ folders = iso("folders", kernel = _folder, initrd = _folder)
 lacking = iso("lacking", contents = {"/none": "%s/none" % _folder})
 in_file = iso("in_file", contents = {"/a": _manual, "/a/b/c": _folder})
 in_folder = iso("in_folder", contents = {"/a": _folder, "/a/b": _manual})
+in_merged = iso("in_merged", contents = {"/a": _folder, "/a/b": tree("other", files = {"deep/x": "3\n", "y": ""})})
 in_inner_file = iso("in_inner_file", contents = {"/a": _folder, "/a/b/deep/x/y": _manual})
 
 _kernel = derivation("kernel", inputs = {"system": web.system}, script = "cp $system/kernel $out")
@@ -193,6 +194,7 @@ func testISOFaults(t *testing.T, p *place) {
 
 		"in_file":       "iso: a/b/c: a is a file, and nothing can be in it",
 		"in_folder":     "iso: a/b: the folder a has that already",
+		"in_merged":     "iso: a/b/deep/x: the folder a has that already",
 		"in_inner_file": "iso: a/b/deep/x/y: a/b/deep/x is a file, and nothing can be in it",
 	} {
 		_, stderr, err := p.try(target, "-o", "wrong")

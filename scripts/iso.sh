@@ -36,7 +36,13 @@ while IFS="$(printf '\t')" read -r inner source outer folder; do
 	above=${there%/*}
 	while [ ! -e "$above" ]; do above=${above%/*}; done
 	[ -d "$above" ] || fail "${inner#/}: ${outer#/}${above#"$folder"} is a file, and nothing can be in it"
-	[ ! -e "$there" ] || { [ -d "$there" ] && [ -d "$source" ]; } || fail "${inner#/}: the folder ${outer#/} has that already"
+	[ -e "$there" ] || [ -h "$there" ] || continue
+	{ [ -d "$there" ] && [ -d "$source" ]; } || fail "${inner#/}: the folder ${outer#/} has that already"
+	# Two folders of one place are merged.
+	twice=$(cd "$source" && find . -mindepth 1 -exec sh -c 'there=$0; for file; do
+		{ [ ! -e "$there/$file" ] && [ ! -h "$there/$file" ]; } || { [ -d "$file" ] && [ -d "$there/$file" ]; } || echo "${file#./}"
+	done' "$there" {} + | LC_ALL=C sort | sed 1q)
+	[ -z "$twice" ] || fail "${inner#/}/$twice: the folder ${outer#/} has that already"
 done <nested
 
 while IFS='=' read -r target source; do
