@@ -47,11 +47,13 @@ func (c *call) isoBoot(title string) *derivations.ISOBoot {
 	}
 	boot := &derivations.ISOBoot{Params: c.plainTexts("kernel_params")}
 	boot.Menu = derivations.Menu{Title: title, Entries: c.plainTexts("menu"), Timeout: c.atLeast(0, "timeout", "an int of 0 or more")}
-	switch {
-	case c.value("menu") == nil:
+	switch menu := c.value("menu").(type) {
+	case nil:
 		boot.Menu.Entries = []string{"normal"} // The others are for systems.
-	case len(boot.Menu.Entries) == 0 && len(c.faults) == 0:
-		c.fault(part{argument: "menu"}, "menu is empty: nothing could be started", `leave it out, which means ["normal"]`)
+	case starlark.Sequence:
+		if menu.Len() == 0 {
+			c.fault(part{argument: "menu"}, "menu is empty: nothing could be started", `leave it out, which means ["normal"]`)
+		}
 	}
 	boot.Kernel, _ = c.isoInput("kernel")
 	boot.Initrd, _ = c.isoInput("initrd")

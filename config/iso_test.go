@@ -84,6 +84,7 @@ nbuild.star:1:136: store_contents "/e": "e" has the same place on the ISO`,
 			`nbuild.star:1:58: menu is empty: nothing could be started; leave it out, which means ["normal"]
 nbuild.star:1:69: timeout of iso: want an int of 0 or more, got -1`,
 		},
+		{"menu of a number", `iso("x", kernel = source("y"), initrd = source("y"), menu = [3])`, `nbuild.star:1:66: menu[0] of iso: want a string, got 3`},
 		{"timeout", `iso("x", timeout = 3)`, `nbuild.star:1:14: timeout is for an image that boots, and this one has no kernel; give it kernel and initrd`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
