@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -39,7 +40,7 @@ func runVM(ctx context.Context, o *options, args []string) error {
 		args, guest = args[:i], args[i+1:]
 	}
 	if len(guest) > 0 && !o.run {
-		return usagef("nbuild vm --run -- "+guest[0], "vm: arguments for the machine make sense with --run only")
+		return usagef(strings.Join(slices.Concat([]string{"nbuild vm"}, args, []string{"--run --"}, guest), " "), "vm: arguments for the machine make sense with --run only")
 	}
 	name, err := artefact("vm", args)
 	if err != nil {
