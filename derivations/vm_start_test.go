@@ -81,6 +81,33 @@ func TestRunnerAccelerator(t *testing.T) {
 	}
 }
 
+// TestRunnerKernel starts emulated machines: with a screen the kernel has to learn of its text mode.
+func TestRunnerKernel(t *testing.T) {
+	image := newTestSystem(t, func(*SystemSpec) {}).Kernel.Placeholder("image")
+	tests := []struct {
+		name    string
+		machine Machine
+		args    []string
+		want    string
+	}{
+		{"console", Machine{}, nil, "/nbuild/vmlinux"},
+		{"window", Machine{Graphics: true}, nil, image},
+		{"declared card", Machine{QEMUOptions: []string{"-device VGA"}}, nil, image},
+		{"card by argument", Machine{}, []string{"-vga", "std"}, image},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newFakeRunner(t, test.machine)
+			if out, err := r.start([]string{"NBUILD_ACCEL=tcg"}, test.args...); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if got := options(r.starts("qemu")[0], "-kernel"); !slices.Equal(got, []string{test.want}) {
+				t.Errorf("the kernel is %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // TestRunnerSharedDir shares a folder that only whoever starts the machine knows of.
 func TestRunnerSharedDir(t *testing.T) {
 	for _, value := range []string{"/some/where", ""} {

@@ -488,7 +488,7 @@ choose_display() {
 # run_qemu ARGUMENT...: until it ends.
 run_qemu() {
 	choose_parameters
-	choose_kernel
+	choose_kernel "$@"
 	forwards=@forward_ports@
 	# shellcheck disable=SC2086 # Of these texts each is several words.
 	set -- /usr/bin/qemu-system-x86_64 -name @host@ -nodefaults -no-user-config $accelerator -cpu "$processor" \
@@ -555,13 +555,14 @@ choose_parameters() {
 	parameters="$parameters $grow $more ${QEMU_KERNEL_PARAMS-}"
 }
 
-# choose_kernel: QEMU starts the kernel itself, or the firmware does by way of the boot loader on the medium. Either way
+# choose_kernel ARGUMENT...: QEMU starts the kernel itself, or the firmware does by way of the boot loader on the medium. Either way
 # the kernel gets the same parameters. An emulated processor would need a second to decompress it, so QEMU starts it
-# decompressed; a real one is as fast, and the kernel puts itself in a random place meanwhile.
+# decompressed; a real one is as fast, and the kernel puts itself in a random place meanwhile. Without its image's own
+# start the kernel isn't told of the screen's text mode, so what has a screen, also by the user's arguments, starts the image.
 choose_kernel() {
 	if [ -z "$medium" ]; then
-		case $accelerator in
-		*kvm*) kernel=@kernel@ ;;
+		case "$accelerator $cards $*" in
+		*kvm* | *[vV][gG][aA]*) kernel=@kernel@ ;;
 		*) kernel=/nbuild/vmlinux ;;
 		esac
 		kernel="-kernel $kernel -initrd @initrd@" append=$parameters
