@@ -206,8 +206,8 @@ func freePort() (int, error) {
 }
 
 // patience is for one connection: QEMU takes it long before the guest does, and asks the guest less and less often. A longer
-// one would be the figure's grain.
-const patience = 300 * time.Millisecond
+// one would be the figure's grain, and an emulated server needs up to half a second for a greeting.
+const patience = time.Second
 
 // greets reports whether an SSH server says hello at a port. It takes up to patience.
 func greets(port int) bool {
