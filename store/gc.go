@@ -56,10 +56,13 @@ func Collect(ctx context.Context, dir string, options CollectOptions) (Collectio
 	return c.result, nil
 }
 
-// startAlone takes the store's lock exclusively, opens the index and removes rubbish, also where nothing says that there is
-// some.
+// startAlone takes the store's lock exclusively, makes room for what must be written, opens the index and removes rubbish,
+// also where nothing says that there is some.
 func (s *Store) startAlone(ctx context.Context) error {
 	if err := s.await(ctx, s.lock.Exclusive, "waiting until no other nbuild uses the store"); err != nil {
+		return err
+	}
+	if err := s.releaseReserve(); err != nil {
 		return err
 	}
 	if _, err := s.openIndex(ctx); err != nil {

@@ -9,6 +9,7 @@
 //	lock, action-locks          locked files: the whole store; an action, by a byte at a place made of its key
 //	roots/                      symlinks to symlinks that keep objects alive
 //	log/<action key>            the output of the action's last run
+//	reserve                     room on the disk that collecting garbage needs to begin
 //
 // # Crash safety
 //
@@ -249,7 +250,9 @@ func (s *Store) Close() error {
 	if err == nil && s.scratch != "" { // Otherwise it stays, as the mark for the next Open that there is rubbish.
 		err = fsx.RemoveAll(s.scratch)
 	}
-	err = errors.Join(err, s.index.close(), s.lock.Close())
+	err = errors.Join(err, s.index.close())
+	s.keepReserve() // It depends on the index's size, and others may remove it as soon as they have the lock.
+	err = errors.Join(err, s.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close store %s: %w", s.dir, err)
 	}
