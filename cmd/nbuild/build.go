@@ -16,8 +16,8 @@ import (
 	"nbuild/store"
 )
 
-// realise makes the outputs of the targets valid, shows what happens, prints the counts and returns the store paths in
-// the order of the targets. On failure it returns those of nothing.
+// realise makes the outputs of the targets valid, shows what happens, prints the counts and returns the outputs of all that
+// is valid, also when something else failed.
 func (w *workspace) realise(ctx context.Context, drvs []*derivations.Derivation) (map[digest.DerivationID]graph.Outputs, error) {
 	start := time.Now()
 	plan, err := w.plan(ctx, drvs)
@@ -32,10 +32,10 @@ func (w *workspace) realise(ctx context.Context, drvs []*derivations.Derivation)
 	}
 	flushErr := w.store.Flush(context.WithoutCancel(ctx))
 	w.printSummary(summary, known, time.Since(start))
-	if err := errors.Join(failure, flushErr); err != nil {
-		return nil, err
+	if flushErr != nil {
+		return nil, errors.Join(failure, flushErr)
 	}
-	return plan.Known, nil
+	return plan.Known, failure
 }
 
 // plan reads the durations of the last time only if something has to be done.
@@ -79,26 +79,31 @@ func (w *workspace) printSummary(s graph.Summary, known int, took time.Duration)
 }
 
 // buildAndLink makes the targets that names stand for valid, makes the result links and prints the paths if that is asked
-// for.
+// for. With --keep-going it does so for those that could be made when others failed; their links have the names that they
+// have when all is well.
 func (w *workspace) buildAndLink(ctx context.Context, names []string) ([]storepath.Path, error) {
-	paths, err := w.build(ctx, names)
-	if err != nil {
-		return nil, err
+	paths, failure := w.build(ctx, names)
+	if failure != nil && (!w.options.keepGoing || ctx.Err() != nil) {
+		return nil, failure
 	}
 	for i, path := range paths {
+		if path == "" {
+			continue
+		}
 		if !w.options.noLink {
 			if err := w.store.AddRoot(ctx, w.linkName(i), path); err != nil {
-				return nil, err
+				return nil, errors.Join(failure, err)
 			}
 		}
 		if w.options.printPaths {
 			fmt.Fprintln(w.options.stdout, w.store.ObjectFile(path))
 		}
 	}
-	return paths, nil
+	return paths, failure
 }
 
-// build makes the targets that names stand for valid, and returns their store paths in the same order.
+// build makes the targets that names stand for valid, and returns their store paths in the same order. When some failed,
+// their places are empty.
 func (w *workspace) build(ctx context.Context, names []string) ([]storepath.Path, error) {
 	start := time.Now()
 	found, because, err := w.recall(ctx, names)
@@ -120,14 +125,11 @@ func (w *workspace) build(ctx context.Context, names []string) ([]storepath.Path
 		return nil, err
 	}
 	known, err := w.realise(ctx, derivationsOf(targets))
-	if err != nil {
-		return nil, err
-	}
 	var paths []storepath.Path
 	for _, t := range targets {
 		paths = append(paths, known[t.Derivation.ID()][t.Output])
 	}
-	return paths, nil
+	return paths, err
 }
 
 func derivationsOf(targets []config.Target) []*derivations.Derivation {
@@ -179,7 +181,8 @@ func buildCommand() command {
 		name: "build", args: "TARGET...",
 		summary: "build targets of the project",
 		details: `TARGET is the name of a global of nbuild.star that is something to build ("hello"), or an attribute of one
-("web.vm"). The links are called result, result-2 and so on, in the order of the targets.`,
+("web.vm"). The links are called result, result-2 and so on, in the order of the targets; with --keep-going those that
+could be built get theirs when others failed.`,
 		examples: []string{"nbuild build hello", "nbuild hello web.system -j4", "nbuild build hello --no-link --print-out-paths"},
 		flags:    linkFlags,
 		run: func(ctx context.Context, o *options, args []string) error {
