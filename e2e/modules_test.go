@@ -94,7 +94,7 @@ touch /run/script/too-far
         "mounts": {"/srv/my-scratch": {"what": "scratch", "type": "tmpfs", "options": ["size=1m", "mode=0750"]}},
         "targets.together": {"description": "Together", "wants": ["words.service"], "wanted_by": ["multi-user.target"]},
         "units": {"work.slice": "[Slice]\nCPUWeight=20"},
-        "jobs": {"tick": {"calendar": "*:*:0/2", "script": "[ ! -p /run/ask ] || id -un >/run/ask", "user": "ann"}},
+        "jobs": {"tick": {"calendar": "*:*:0/4", "script": "[ ! -p /run/ask ] || id -un >/run/ask", "user": "ann"}},
         "timers.tick.timer_config": {"AccuracySec": "100ms"},
         "tmpfiles.rules": [
             "d /srv/made 0750 ann workers -",
@@ -141,7 +141,7 @@ func TestModules(t *testing.T) {
 func checkIsRunning(g *guest) {
 	g.t.Helper()
 	if state, _ := g.run("systemctl is-system-running --wait"); state != "running" {
-		failed, _ := g.run("systemctl --failed --no-legend --no-pager; journalctl -b -p err --no-pager | tail -20")
+		failed, _ := g.run("systemctl status --failed --no-pager --lines=50 --full; journalctl -b -p err --no-pager | tail -20")
 		g.t.Errorf("the system is %q\n%s", state, failed)
 	}
 	g.check("systemctl --failed --no-legend --no-pager", "")
