@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"nbuild/internal/digest"
 	"nbuild/internal/fsx"
+	"nbuild/internal/lock"
 	"nbuild/internal/storepath"
 )
 
@@ -47,7 +49,7 @@ func openIndex(file, objects string) (*index, error) {
 	}
 	version, err := userVersion(conn)
 	if err == nil && version == 0 {
-		err = createSchema(conn, objects)
+		err = createIndex(conn, objects)
 		version = schemaVersion
 	}
 	if err == nil && version != schemaVersion {
@@ -107,6 +109,22 @@ func userVersion(conn *sqlite.Conn) (version int, err error) {
 		},
 	})
 	return version, err
+}
+
+// createIndex calls createSchema, in one process at a time: SQLite doesn't wait for others where it changes the journal's
+// mode. Who owns the index alone names no folder.
+func createIndex(conn *sqlite.Conn, objects string) error {
+	if objects == "" {
+		return createSchema(conn, objects)
+	}
+	folder, err := lock.OpenExisting(objects)
+	if err != nil {
+		return err
+	}
+	if err := folder.Exclusive(context.Background()); err != nil { // for as long as making an index takes
+		return errors.Join(err, folder.Close())
+	}
+	return errors.Join(createSchema(conn, objects), folder.Close())
 }
 
 // createSchema makes an empty index. The folder is looked at before anybody can have added an object to this index, so

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -195,4 +196,24 @@ func TestSelfReference(t *testing.T) {
 		t.Errorf("the link leads to %q (%v), want %q", target, err, want)
 	}
 	wantClean(t, s)
+}
+
+// TestOpenNewAtOnce opens a store that isn't there yet by several at once: whoever comes first makes its index.
+func TestOpenNewAtOnce(t *testing.T) {
+	for range 40 {
+		dir := filepath.Join(t.TempDir(), "store")
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				s, err := Open(t.Context(), dir, Options{})
+				if err == nil {
+					err = s.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
 }
