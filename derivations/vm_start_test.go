@@ -48,7 +48,7 @@ func TestRunnerPrintsCommand(t *testing.T) {
 func TestRunnerAccelerator(t *testing.T) {
 	system := newTestSystem(t, func(*SystemSpec) {})
 	kvm := []string{"kvm", "max", system.Kernel.Placeholder("image"), "vhost-user-fs-pci,chardev=store,tag=store"}
-	tcg := []string{"tcg,thread=multi", "max,-svm", "/nbuild/vmlinux", "intel-iommu,intremap=on,eim=on,dma-translation=off"}
+	tcg := []string{"tcg,thread=multi", "max,-svm,-la57,-smap", "/nbuild/vmlinux", "intel-iommu,intremap=on,eim=on,dma-translation=off"}
 	tests := []struct {
 		value string
 		fails string   // how it says that there is none; empty when there always is

@@ -38,7 +38,7 @@ func (p *place) qemu(firmware string, arguments ...string) *exec.Cmd {
 	if hasKVM() {
 		words = append(words, "-cpu", "max", "-smp", "2", "-accel", "kvm") // The place's user may not be allowed to: then the next one is taken.
 	} else {
-		words = append(words, "-cpu", "max,-svm", "-smp", "1") // Two cost a third more time of the host's processors.
+		words = append(words, "-cpu", "max,-svm,-la57,-smap", "-smp", "1") // Two cost a third more time of the host's processors.
 	}
 	words = append(words, "-accel", "tcg,thread=multi")
 	if firmware == "uefi" {

@@ -429,7 +429,7 @@ share() {
 # A /dev/kvm that is there may still not work: in a virtual machine without nesting, or for want of permission. An emulated
 # processor could have virtualisation itself, for which each guest would load its KVM.
 choose_accelerator() {
-	accelerator='-accel tcg,thread=multi' processor=max,-svm wanted=${NBUILD_ACCEL-}
+	accelerator='-accel tcg,thread=multi' processor=max,-svm,-la57,-smap wanted=${NBUILD_ACCEL-}
 	# QEMU 10 finds the device behind an address by its number in a table, and another processor may have replaced that table
 	# meanwhile, as it does while the kernel looks at its devices. About one emulated start in a hundred ended so, by an
 	# assertion in msix_table_mmio_write or iotlb_to_section. What processors write to then are the registers of their
