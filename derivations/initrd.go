@@ -40,8 +40,8 @@ func requiredModules() []string {
 // no USB).
 func optionalModules() []string {
 	return []string{
-		"9p", "9pnet_virtio", "ata_piix", "ehci_pci", "nvme", "sd_mod", "uas", "usb_storage", "virtio_mmio", "virtio_pci",
-		"virtio_scsi", "xhci_pci",
+		"9p", "9pnet_virtio", "ata_piix", "configfs", "ehci_pci", "nfnetlink", "nvme", "sd_mod", "uas", "usb_storage",
+		"virtio_mmio", "virtio_pci", "virtio_scsi", "vsock", "xhci_pci",
 	}
 }
 

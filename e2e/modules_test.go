@@ -101,7 +101,7 @@ touch /run/script/too-far
             "d /run/keys 0700 root root -",
             "f /run/keys/token 0600 root root - hush",
         ],
-        "masked_units": ["fstrim.timer"],
+        "masked_units": ["fstrim.timer", "tmp.mount"],
     },
 }
 
@@ -212,6 +212,7 @@ func checkDeclaredUnits(g *guest) {
 	g.check("systemctl stop script.service; cat /run/script/status; cat /run/words", "1\n100%|$HOME|a b|\"|\\|'|;|")
 	g.check("systemctl show -P Environment systemd-logind.service | cat; systemctl is-enabled systemd-pstore.service fstrim.timer; true", "ADDED=yes\nmasked\nmasked")
 	g.check("systemctl is-active together.target 'srv-my\\x2dscratch.mount'; findmnt -no FSTYPE,SIZE /srv/my-scratch; stat -c %a /srv/my-scratch", "active\nactive\ntmpfs    1M\n750")
+	g.check("findmnt -nT /tmp -o TARGET; stat -c %a /tmp", "/\n1777") // What is masked isn't mounted by the initrd either.
 	g.check("systemctl start work.slice; systemctl show -P CPUWeight work.slice | cat; stat -c '%a %U:%G' /srv/made", "20\n750 ann:workers")
 	// Who reads a pipe waits for who writes.
 	g.check("mkfifo /run/answer; touch /run/watch-me; timeout 60 cat /run/answer", "seen")

@@ -96,6 +96,7 @@ func TestVM(t *testing.T) {
 	t.Run("first boot", func(t *testing.T) {
 		g.in(t, func() {
 			checkSystem(g)
+			checkEarly(g)
 			checkDebian(g)
 			checkStore(g, closure)
 			checkSSH(t, g, port, k)
@@ -191,6 +192,18 @@ func checkSystem(g *guest) {
 	g.check("greet", "greetings")
 	g.check("cat /etc/test.conf; stat -c '%a %U:%G' /etc/test.conf", "declared\n640 root:adm")
 	g.check("id -u ann; su ann -c 'sudo -n id -u'", "1234\n0")
+}
+
+// checkEarly looks at what is done before systemd starts: it must be as systemd would have it.
+func checkEarly(g *guest) {
+	g.t.Helper()
+	g.check("systemctl is-active dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-config.mount run-lock.mount tmp.mount",
+		strings.TrimSpace(strings.Repeat("active\n", 6)))
+	g.check("journalctl -b -o cat | grep '^Mounting ' || echo none", "none")
+	g.check("findmnt -no FSTYPE,OPTIONS /dev/mqueue | tr -s ' '; findmnt -no FSTYPE,OPTIONS /run/lock | tr -s ' '; stat -c %a /run/lock /tmp",
+		"mqueue rw,nosuid,nodev,noexec,relatime\ntmpfs rw,nosuid,nodev,noexec,relatime,size=5120k,inode64\n1777\n1777")
+	g.check("kmod static-nodes --format=tmpfiles | sort | cmp - /usr/lib/tmpfiles.d/static-nodes-$(uname -r).conf", "")
+	g.check("stat -c '%a %t:%T' /dev/net/tun; systemctl show -P ConditionResult kmod-static-nodes modprobe@configfs modprobe@efi_pstore | grep .", "666 a:c8\nno\nno\nno")
 }
 
 func checkDebian(g *guest) {

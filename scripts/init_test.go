@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// runInit runs a function of init, with a folder in the place of the initrd's root, and returns what it said.
+// runInit runs a function of init, with a folder in the place of the initrd's root, and returns what it said. What it
+// would mount and which modules it would load it only says.
 func (l *layerTest) runInit(function string) string {
 	l.t.Helper()
 	_, rest, _ := strings.Cut(Init(), function+"() {\n")
@@ -21,13 +22,50 @@ func (l *layerTest) runInit(function string) string {
 	if !found {
 		l.t.Fatalf("init has no function %s", function)
 	}
-	body = strings.NewReplacer("/rw/upper", l.folder+"/upper", "/merged", l.folder+"/merged").Replace(body)
+	body = strings.NewReplacer("/rw/upper", l.folder+"/upper", "/merged", l.folder+"/merged", "/new", l.folder+"/new",
+		"$busybox mount", "echo mount", "\tload ", "\techo load ").Replace(body)
 	shell := exec.Command("/bin/sh", "-euc", "busybox=; system="+l.folder+"; layers="+l.folder+"/layer:/other\n"+body)
 	said, err := shell.CombinedOutput()
 	if err != nil {
 		l.t.Fatalf("%s: %v\n%s", function, err, said)
 	}
 	return string(said)
+}
+
+// TestMountEarly runs the part of init that mounts what units of systemd mount, and looks at how it would.
+func TestMountEarly(t *testing.T) {
+	l := &layerTest{t, t.TempDir()}
+	const units = "new/usr/lib/systemd/system/"
+	unit := func(name, target, where, options string) {
+		l.write(units+name, "[Unit]\nDescription=A unit = a file\n[Mount]\nWhat=what\nWhere="+where+"\nType=tmpfs\nOptions="+options+"\n")
+		l.link(units+target+".target.wants/"+name, "../"+name)
+	}
+	unit("tmp.mount", "local-fs", "/tmp", "mode=1777,size=50%%,nr_inodes=1m")
+	unit("run-lock.mount", "local-fs", "/run/lock", "nosuid")
+	unit("dev-mqueue.mount", "sysinit", "/dev/mqueue", "nosuid,nodev")
+	unit("sys-none.mount", "sysinit", "/sys/none", "ro")
+	unit("srv-link.mount", "sysinit", "/srv/link", "ro")
+	unit("srv-masked.mount", "sysinit", "/srv/masked", "ro")
+	unit("srv-own.mount", "sysinit", "/srv/own", "ro")
+	unit("srv-changed.mount", "sysinit", "/srv/changed", "ro")
+	unit("srv-table.mount", "sysinit", "/srv/table", "ro")
+	l.link(units+"sysinit.target.wants/gone.mount", "../gone.mount")
+	for _, name := range []string{"tmp", "srv/real", "srv/masked", "srv/own", "srv/changed", "srv/table"} {
+		l.write("new/"+name+"/file", "")
+	}
+	l.link("new/srv/link", "real")
+	l.link("new/etc/systemd/system/srv-masked.mount", "/dev/null")
+	l.write("new/etc/systemd/system/srv-own.mount", "")
+	l.write("new/etc/systemd/system/srv-changed.mount.d/options.conf", "")
+	l.write("new/etc/fstab", "# a table\ndevice\t/srv/table ext4 defaults 0 0\n")
+	want := "load configfs nfnetlink vsock\n" +
+		"mount -t tmpfs -o nosuid,nodev what /new/dev/mqueue\n" +
+		"mount -t tmpfs -o nosuid what /new/run/lock\n" +
+		"mount -t tmpfs -o mode=1777,size=50%,nr_inodes=1m what /new/tmp\n"
+	got := l.runInit("mount_early")
+	if diff := cmp.Diff(want, strings.ReplaceAll(got, l.folder, "")); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 }
 
 // TestForgetPinned runs the part of init that takes files off the disk.

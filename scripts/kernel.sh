@@ -32,3 +32,11 @@ else
 fi
 depmod -b base -o tables -F "$kernel/boot/System.map-$version" "$version"
 cp tables/lib/modules/"$version"/modules.* "$out/usr/lib/modules/$version/"
+
+# Devices whose modules are loaded when somebody opens them: what kmod would list at each start, as tmpfiles.d has it.
+mkdir "$out/usr/lib/tmpfiles.d"
+awk '/^[^#]/ {
+	folder = $2
+	if (sub("/[^/]*$", "", folder) && !made[folder]++) print "d /dev/" folder " 0755 - - -"
+	print substr($3, 1, 1) "! /dev/" $2 " 0600 - - - " substr($3, 2)
+}' "$out/usr/lib/modules/$version/modules.devname" | sort >"$out/usr/lib/tmpfiles.d/static-nodes-$version.conf"
