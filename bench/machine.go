@@ -147,7 +147,7 @@ func (s *suite) ssh() error {
 			return err
 		},
 	}
-	peer := &contender{name: "QEMU by hand, units masked", dir: s.dir, ready: greets, command: m.byHand(port)}
+	peer := &contender{name: "QEMU by hand, units masked, qemu64", dir: s.dir, ready: greets, command: m.byHand(port)}
 	return s.measure("demo VM to the SSH server's greeting", "1.1 × QEMU by hand", nbuild, peer)
 }
 
@@ -171,7 +171,7 @@ truncate -s 8G hand.raw
 run /usr/sbin/mke2fs -q -F -t ext4 -L nbuild -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,nodiscard hand.raw
 run /usr/libexec/virtiofsd --socket-path=hand.socket --shared-dir="$objects" --sandbox=none --cache=always --log-level=error &
 until [ -S hand.socket ]; do sleep 0.02; done
-run /usr/bin/qemu-system-x86_64 -L "$tools/usr/share/qemu" -L "$tools/usr/share/seabios" -nodefaults -no-reboot 	-accel "$accelerator" -cpu max -machine q35 -smp 2 -m 1024 -display none -serial stdio 	-object memory-backend-memfd,id=memory,size=1024M,share=on -numa node,memdev=memory 	-kernel "$kernel" -initrd "$initrd" 	-append "console=ttyS0 nbuild.store=virtiofs nbuild.system=/nbuild/store/$system nbuild.disk=serial:nbuild $params" 	-netdev "user,id=net,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci 	-drive file=hand.raw,if=none,id=disk,cache=unsafe,format=raw -device virtio-blk-pci,drive=disk,serial=nbuild 	-chardev socket,id=store,path=hand.socket -device vhost-user-fs-pci,chardev=store,tag=store
+run /usr/bin/qemu-system-x86_64 -L "$tools/usr/share/qemu" -L "$tools/usr/share/seabios" -nodefaults -no-reboot 	-accel "$accelerator" -cpu qemu64 -machine q35 -smp 2 -m 1024 -display none -serial stdio 	-object memory-backend-memfd,id=memory,size=1024M,share=on -numa node,memdev=memory 	-kernel "$kernel" -initrd "$initrd" 	-append "console=ttyS0 nbuild.store=virtiofs nbuild.system=/nbuild/store/$system nbuild.disk=serial:nbuild $params" 	-netdev "user,id=net,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci 	-drive file=hand.raw,if=none,id=disk,cache=unsafe,format=raw -device virtio-blk-pci,drive=disk,serial=nbuild 	-chardev socket,id=store,path=hand.socket -device vhost-user-fs-pci,chardev=store,tag=store
 `
 
 // fastParams returns kernel parameters that make a guest start faster when its processor is emulated.
