@@ -32,9 +32,9 @@ func newCodec(compressor uint16) (codec, error) {
 	}
 	names := map[uint16]string{1: "gzip", 2: "lzma", 3: "lzo"}
 	if name, ok := names[compressor]; ok {
-		return nil, damagef("it is compressed with %s, and nbuild reads zstd, lz4 and xz", name)
+		return nil, formatf("it is a squashfs image compressed with %s, and nbuild reads zstd, lz4 and xz", name)
 	}
-	return nil, damagef("it is compressed with something unknown, number %d", compressor)
+	return nil, formatf("it is a squashfs image compressed with something unknown, number %d", compressor)
 }
 
 type zstdCodec struct{ decoder *zstd.Decoder }

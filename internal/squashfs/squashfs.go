@@ -28,6 +28,17 @@ func (e *DamageError) Error() string { return "the image is damaged: " + e.Reaso
 // IsInput says that it is the fault of whoever gave the image.
 func (e *DamageError) IsInput() bool { return true }
 
+// A FormatError says that a file is no image of the kind that this package reads. It need not be damaged.
+type FormatError struct{ Reason string }
+
+// Error returns the reason, a clause about the file.
+func (e *FormatError) Error() string { return e.Reason }
+
+// IsInput says that it is the fault of whoever gave the file.
+func (e *FormatError) IsInput() bool { return true }
+
+func formatf(format string, args ...any) error { return &FormatError{fmt.Sprintf(format, args...)} }
+
 func damagef(format string, args ...any) error { return &DamageError{fmt.Sprintf(format, args...)} }
 
 // An Image is an open image. It is safe for concurrent use.
@@ -62,12 +73,13 @@ const (
 	largestBlock = 1 << 20
 )
 
-// Open reads the superblock of an image of that many bytes. An error about what the image holds, of this or any other
-// function of this package, is a *DamageError.
+// Open reads the superblock of an image of that many bytes. Its error is a *FormatError when the file is no image that this
+// package reads. Any other error about what the image holds, of this or any other function of this package, is a
+// *DamageError.
 func Open(r io.ReaderAt, size int64) (*Image, error) {
 	b := make([]byte, superblockSize)
 	if size < superblockSize {
-		return nil, damagef("it has %d bytes, and a squashfs image at least %d", size, superblockSize)
+		return nil, formatf("it is no squashfs image: it has %d bytes, and an image at least %d", size, superblockSize)
 	}
 	if _, err := r.ReadAt(b, 0); err != nil {
 		return nil, fmt.Errorf("read superblock: %w", err)
@@ -87,7 +99,7 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 func parseSuperblock(b []byte) (superblock, error) {
 	le := binary.LittleEndian
 	if le.Uint32(b) != magic {
-		return superblock{}, damagef("it is no squashfs image")
+		return superblock{}, formatf("it is no squashfs image")
 	}
 	s := superblock{
 		inodes:         le.Uint32(b[4:]),
@@ -101,7 +113,7 @@ func parseSuperblock(b []byte) (superblock, error) {
 		fragmentTable:  int64(le.Uint64(b[80:])),
 	}
 	if major, minor := le.Uint16(b[28:]), le.Uint16(b[30:]); major != 4 || minor != 0 {
-		return s, damagef("it is of version %d.%d, and nbuild reads 4.0", major, minor)
+		return s, formatf("it is a squashfs image of version %d.%d, and nbuild reads 4.0", major, minor)
 	}
 	if s.blockSize < 4096 || s.blockSize > largestBlock || bits.OnesCount32(s.blockSize) != 1 || 1<<le.Uint16(b[22:]) != s.blockSize {
 		return s, damagef("its block size is %d", s.blockSize)
