@@ -3,6 +3,7 @@ package derivations
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nbuild/scripts"
@@ -36,7 +37,11 @@ func Theme(spec ThemeSpec) (*Derivation, error) {
 	}
 	archive := spec.Archive
 	if spec.Format != "" {
-		unpacked := Spec{Name: "theme-archive", Builder: "unpack", Args: []string{spec.Format}, Inputs: map[string]Input{"src": archive}}
+		unpacked := Spec{
+			Name: "theme-archive", Builder: "unpack", Args: []string{spec.Format},
+			Env:    map[string]string{"max_size": strconv.Itoa(maxTheme)},
+			Inputs: map[string]Input{"src": archive},
+		}
 		if spec.Format == "deb" {
 			unpacked.Outputs = []string{"control", "out", "owners"}
 		}
@@ -61,6 +66,10 @@ func ThemeKind(d *Derivation) string {
 	}
 	return d.spec.Env[themeKind]
 }
+
+// maxTheme is how many bytes a theme's archive may unpack to: ten times what the largest themes have. A theme is often taken
+// from somewhere, unlike the packages of the archive, so it gets less room on the disk than they.
+const maxTheme = 1 << 30
 
 // themeKind is the variable that has the kind of a theme.
 const themeKind = "kind"

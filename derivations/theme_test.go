@@ -50,6 +50,9 @@ func TestTheme(t *testing.T) {
 			if diff := cmp.Diff([]string{test.format}, in.Derivation.spec.Args); diff != "" {
 				t.Errorf("format (-want +got):\n%s", diff)
 			}
+			if diff := cmp.Diff(map[string]string{"max_size": "1073741824"}, in.Derivation.spec.Env); diff != "" {
+				t.Errorf("limits of the archive (-want +got):\n%s", diff)
+			}
 		})
 	}
 }
