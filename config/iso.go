@@ -133,18 +133,31 @@ func (c *call) iso(spec derivations.ISOSpec) *derivationValue {
 
 // iso makes the image from which the system starts, or faults of the options iso.*.
 func (s settings) iso(v *systemValue, live *derivations.System) *derivationValue {
+	return s.ev.iso(s.isoSpec(v.name), v.position, live.ISO, s.isoFault)
+}
+
+// checkISO reports the faults of the options iso.* of a system that can't be made because of others.
+func (s settings) checkISO(name string) {
+	spec := s.isoSpec(name)
+	reportISO(spec.Check(), s.isoFault)
+}
+
+func (s settings) isoFault(field, key, what string) { s.fault("iso."+field, key, what, "") }
+
+// isoSpec returns what the options say about the image, but for what it starts.
+func (s settings) isoSpec(name string) derivations.ISOSpec {
 	spec := derivations.ISOSpec{
-		Name:          v.name,
+		Name:          name,
 		VolumeID:      s.text("iso.volume_id"),
 		Publisher:     s.text("iso.publisher"),
 		Contents:      s.isoFiles("iso.contents"),
 		StoreContents: s.isoFiles("iso.store_contents"),
 		Compress:      s.boolean("iso.compress"),
 		Profile:       s.text("iso.profile"),
-		Boot:          &derivations.ISOBoot{Menu: s.menu(v.name)},
+		Boot:          &derivations.ISOBoot{Menu: s.menu(name)},
 	}
 	spec.Boot.Theme = s.menuTheme()
-	return s.ev.iso(spec, v.position, live.ISO, func(field, key, what string) { s.fault("iso."+field, key, what, "") })
+	return spec
 }
 
 // menu returns what the options say about the menu.
@@ -194,6 +207,15 @@ func (ev *evaluator) iso(
 	if err == nil {
 		return ev.output(drv, "out", at, KindISO)
 	}
+	reportISO(err, report)
+	return ev.wrong()
+}
+
+// reportISO tells report the faults of a spec, if err isn't nil.
+func reportISO(err error, report func(field, key, what string)) {
+	if err == nil {
+		return
+	}
 	for line := range strings.Lines(err.Error()) {
 		field, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		key := ""
@@ -202,7 +224,6 @@ func (ev *evaluator) iso(
 		}
 		report(field, key, strings.TrimSpace(line))
 	}
-	return ev.wrong()
 }
 
 // live returns the system that the ISO starts: the same modules, and those that are for it alone. When these change nothing

@@ -107,6 +107,7 @@ func (ev *evaluator) systemFunction(c *call) (starlark.Value, error) {
 	system := d.derivations(v.options)
 	variant := d.derivations(v.vmOptions)
 	if system == nil || variant == nil {
+		settings{ev, v.options}.checkISO(v.name)
 		return v, nil
 	}
 	if live := d.live(system, v.options); live != nil {

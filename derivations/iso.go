@@ -98,6 +98,12 @@ func ISO(spec ISOSpec) (*Derivation, error) {
 	return spec.image(images)
 }
 
+// Check returns the faults of a spec, as ISO does.
+func (spec *ISOSpec) Check() error {
+	completed := *spec
+	return completed.complete()
+}
+
 // ISO returns the derivation of an ISO from which the system starts. What doesn't depend on its configuration is in an image
 // of its own, so that a changed configuration doesn't compress packages again. Of spec.Boot only Menu, Theme, and further
 // Params are used.
