@@ -24,6 +24,7 @@ var imports = map[string]Allowance{
 	"internal/registration": {Own: []string{"internal/digest", "internal/storepath"}, Without: impure},
 	"internal/buildid":      {Own: []string{"internal/digest"}},
 	"internal/fsx":          {Modules: []string{"golang.org/x/sys"}},
+	"internal/jobserver":    {Modules: []string{"golang.org/x/sys"}},
 	"internal/lock":         {Modules: []string{"golang.org/x/sys"}},
 	"internal/squashfs": {
 		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync"},
@@ -54,7 +55,7 @@ var imports = map[string]Allowance{
 	"graph": {
 		Own:     []string{"builders", "derivations", "internal/digest", "internal/storepath", "store"},
 		Modules: []string{"golang.org/x/sync"},
-		Tests:   []string{"internal/fsx"},
+		Tests:   []string{"internal/fsx", "internal/jobserver"},
 		Without: []string{"net/http", "os/exec"},
 	},
 	"config/fault": {Without: impure},
@@ -75,7 +76,7 @@ var imports = map[string]Allowance{
 		Without: impure,
 	},
 	"cmd/nbuild": {
-		Own:     []string{"builders", "config", "config/layout", "config/options", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/registration", "internal/squashfs", "internal/storepath", "store"},
+		Own:     []string{"builders", "config", "config/layout", "config/options", "debian", "derivations", "graph", "internal/buildid", "internal/digest", "internal/fsx", "internal/jobserver", "internal/registration", "internal/squashfs", "internal/storepath", "store"},
 		Modules: []string{"github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
 		Tests:   []string{"internal/testarchive"},
 	},
