@@ -9,9 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +66,49 @@ func TestIncremental(t *testing.T) {
 				t.Errorf("counts %+v; want %d built, %d fetched", got, len(names), test.fetched)
 			}
 		})
+	}
+}
+
+// TestMake builds below make -j2. What stands beside another job of make has one processor, what stands alone has both.
+func TestMake(t *testing.T) {
+	t.Parallel()
+	if runtime.NumCPU() < 2 {
+		t.Skip("NOT TESTED: that make's jobs become processors, because there is one processor")
+	}
+	p := newPlace(t, user{name: "this user"})
+	p.write("nbuild.star", `
+beside = derivation("beside", script = "echo $NBUILD_CORES > $out")
+alone = derivation("alone", script = "echo $NBUILD_CORES > $out")
+`)
+	p.write("Makefile", `
+all: beside other
+beside:
+	read x < begun
+	+$(NBUILD) beside -o beside
+	echo > done
+other:
+	echo > begun
+	read x < done
+alone:
+	+$(NBUILD) alone -o alone
+.PHONY: all beside other alone
+`)
+	for _, name := range []string{"begun", "done"} {
+		if err := syscall.Mkfifo(filepath.Join(p.dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ target, link, want string }{{"all", "beside", "1\n"}, {"alone", "alone", "2\n"}} {
+		cmd := p.command("make", "-j2", "NBUILD="+binary(t), test.target)
+		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte("jobserver")) {
+			t.Fatalf("make %s: %v\n%s", test.target, err, out)
+		}
+		got, err := os.ReadFile(filepath.Join(p.dir, test.link))
+		if diff := cmp.Diff(test.want, string(got)); err != nil || diff != "" {
+			t.Errorf("make %s: processors of the build (-want +got), %v:\n%s", test.target, err, diff)
+		}
 	}
 }
 

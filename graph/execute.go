@@ -18,6 +18,7 @@ type Options struct {
 	Jobs      int         // actions at once, at least 1
 	Downloads int         // downloads at once, on top of Jobs, at least 1
 	Cores     int         // processors that the actions share, at least 1
+	Tokens    Tokens      // what Jobs and Cores are bounded by besides; nil when they alone count
 	KeepGoing bool        // after a failure go on with what doesn't depend on it
 	Events    func(Event) // the one reader of events, called from one goroutine at a time; may be nil
 }
@@ -73,6 +74,7 @@ func Execute(ctx context.Context, p *Plan, realiser Realiser, opts Options) (Sum
 		finished: make(chan ending),
 		slots:    map[bool]int{false: max(1, opts.Jobs), true: max(1, opts.Downloads)},
 		ready:    map[bool]*readyQueue{false: {}, true: {}},
+		leaves:   map[*Step]leave{},
 	}
 	return e.run(ctx)
 }
@@ -100,6 +102,8 @@ type execution struct {
 	waits    map[*Step]int // how many steps a blocked one waits for
 	ready    map[bool]*readyQueue
 	slots    map[bool]int // free ones; true: of downloads
+	leaves   map[*Step]leave
+	ownInUse bool // an action runs with the process's own leave
 	running  int
 	finished chan ending
 	summary  Summary
@@ -131,7 +135,11 @@ func (e *execution) run(ctx context.Context) (Summary, error) {
 		if e.running == 0 {
 			break
 		}
-		e.finish(ctx, <-e.finished)
+		select {
+		case end := <-e.finished:
+			e.finish(ctx, end)
+		case <-e.retry():
+		}
 	}
 	_ = group.Wait() // Workers return their errors as endings.
 	if ctx.Err() != nil {
@@ -140,17 +148,22 @@ func (e *execution) run(ctx context.Context) (Summary, error) {
 	return e.summary, errors.Join(e.errs...)
 }
 
-// startReady starts what is ready while there are slots.
+// startReady starts what is ready while there are slots, and leaves.
 func (e *execution) startReady(ctx context.Context, group *errgroup.Group) {
 	for _, download := range []bool{true, false} {
 		queue := e.ready[download]
 		for !e.stopping && e.slots[download] > 0 && queue.Len() > 0 {
+			l, ok := e.takeLeave(download)
+			if !ok {
+				break
+			}
 			step := heap.Pop(queue).(*Step)
 			known := e.outputsBelow(step)
 			e.states[step] = Running
 			e.slots[download]--
 			e.running++
 			step.Cores = e.share()
+			e.widen(step, l)
 			group.Go(func() error {
 				lookup := func(id digest.DerivationID) Outputs { return known[id] }
 				emit := func(ev Event) {
@@ -187,6 +200,7 @@ func (e *execution) finish(ctx context.Context, end ending) {
 	step := end.step
 	e.running--
 	e.slots[step.IsDownload()]++
+	e.giveBack(step)
 	switch {
 	case end.err == nil:
 		e.setDone(step, end.result)

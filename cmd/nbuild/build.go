@@ -54,13 +54,17 @@ func (w *workspace) plan(ctx context.Context, drvs []*derivations.Derivation) (*
 
 func (w *workspace) execute(ctx context.Context, plan *graph.Plan) (graph.Summary, error) {
 	defer w.display.close()
-	return graph.Execute(ctx, plan, &graph.Local{Store: w.store, Builders: w.builders()}, graph.Options{
+	opts := graph.Options{
 		Jobs:      w.options.jobs,
 		Downloads: downloads,
 		Cores:     runtime.NumCPU(),
 		KeepGoing: w.options.keepGoing,
 		Events:    w.display.event,
-	})
+	}
+	if w.tokens != nil { // An interface of a nil pointer isn't nil.
+		opts.Tokens = w.tokens
+	}
+	return graph.Execute(ctx, plan, &graph.Local{Store: w.store, Builders: w.builders()}, opts)
 }
 
 // downloads is how many files are fetched at once. Eight connections took 1.1 s for 129 packages, as many as curl's

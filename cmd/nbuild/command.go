@@ -221,6 +221,7 @@ environment:
   NBUILD_DEBIAN_MIRROR   the Debian mirror to use, else the one in the machine's APT sources
   NBUILD_DEBIAN_KEYRING  the keys that Release files must be signed with, else those of APT
   NBUILD_STALL_TIMEOUT   how long a server may send nothing before nbuild tries again, as "10s" (default 30s)
+  MAKEFLAGS              set by make: below make -j, nbuild shares make's jobs
 
 exit codes: 0 done, 1 a build or the machine failed, 2 the input is wrong, 70 nbuild is wrong, 130 interrupted
 `)

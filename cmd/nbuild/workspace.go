@@ -11,6 +11,7 @@ import (
 	"nbuild/config"
 	"nbuild/graph"
 	"nbuild/internal/digest"
+	"nbuild/internal/jobserver"
 	"nbuild/internal/storepath"
 	"nbuild/store"
 )
@@ -23,11 +24,18 @@ type workspace struct {
 	display   display
 	packages  *packages
 	sources   sources
-	builtin   bool // there is no project file: the demo is used
+	tokens    *jobserver.Client // of the make that nbuild runs below; nil when there is none
+	builtin   bool              // there is no project file: the demo is used
 }
 
 // openWorkspace opens the store and looks whether there is a project. The caller closes the workspace.
-func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
+func openWorkspace(ctx context.Context, o *options) (_ *workspace, err error) {
+	tokens := jobserver.Open(os.Getenv("MAKEFLAGS"))
+	defer func() {
+		if err != nil && tokens != nil {
+			err = errors.Join(err, tokens.Close())
+		}
+	}()
 	directory, err := filepath.Abs(o.directory)
 	if err != nil {
 		return nil, err
@@ -45,7 +53,7 @@ func openWorkspace(ctx context.Context, o *options) (*workspace, error) {
 		return nil, err
 	}
 	w := &workspace{
-		options: o, directory: directory, store: s, display: newDisplay(o), builtin: !project,
+		options: o, directory: directory, store: s, display: newDisplay(o), builtin: !project, tokens: tokens,
 		sources: sources{s, map[sourceFile]storepath.Path{}},
 	}
 	lockFile := filepath.Join(directory, "nbuild.lock")
@@ -71,7 +79,11 @@ func hasProject(directory string) (bool, error) {
 // close ends the display, which evaluation may have begun, and closes the store.
 func (w *workspace) close() error {
 	w.display.close()
-	return w.store.Close()
+	err := w.store.Close()
+	if w.tokens != nil {
+		err = errors.Join(err, w.tokens.Close())
+	}
+	return err
 }
 
 // openStore opens the store that the flags or the environment name.
