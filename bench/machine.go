@@ -205,8 +205,8 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// patience is for one connection: QEMU takes it long before the guest does, and asks the guest less and less often. A longer
-// one would be the figure's grain, and an emulated server needs up to half a second for a greeting.
+// patience is for one connection: QEMU takes it long before the guest does, and asks the guest less and less often. An emulated
+// server needs up to half a second for a greeting.
 const patience = time.Second
 
 // greets reports whether an SSH server says hello at a port. It takes up to patience.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,7 +30,7 @@ type contender struct {
 	inShell bool // command is a shell around what is measured, whose own memory says nothing
 
 	// ready ends the measured time when it returns true, and the command is stopped then; nil means that the command ends
-	// by itself.
+	// by itself. A look may take its time: the next begins before it ends.
 	ready func() bool
 }
 
@@ -112,6 +113,9 @@ func (c *contender) run(ctx context.Context) (elapsed time.Duration, peak int64,
 	return elapsed, peak, nil
 }
 
+// betweenLooks is the grain of what is measured until a contender is ready.
+const betweenLooks = 250 * time.Millisecond
+
 // wait waits for a command to end or to be ready, and returns how long that took since start.
 func (c *contender) wait(cmd *exec.Cmd, start time.Time) (time.Duration, error) {
 	if c.ready == nil {
@@ -120,14 +124,29 @@ func (c *contender) wait(cmd *exec.Cmd, start time.Time) (time.Duration, error) 
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for !c.ready() {
-		select {
-		case err := <-ended:
-			return time.Since(start), errors.Join(errors.New("it ended before it was ready"), err)
-		case <-time.After(10 * time.Millisecond):
+	ready := make(chan time.Duration, 1)
+	var looks sync.WaitGroup
+	look := func() {
+		if c.ready() {
+			select {
+			case ready <- time.Since(start):
+			default: // Another look saw it before.
+			}
 		}
 	}
-	elapsed := time.Since(start)
+	defer looks.Wait()
+	ticker := time.NewTicker(betweenLooks)
+	defer ticker.Stop()
+	var elapsed time.Duration
+	for elapsed == 0 {
+		looks.Go(look)
+		select {
+		case elapsed = <-ready:
+		case err := <-ended:
+			return time.Since(start), errors.Join(errors.New("it ended before it was ready"), err)
+		case <-ticker.C:
+		}
+	}
 	kill := time.AfterFunc(cmd.WaitDelay, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer kill.Stop()
 	err := cmd.Cancel()
