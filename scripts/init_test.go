@@ -23,7 +23,8 @@ func (l *layerTest) runInit(function string) string {
 		l.t.Fatalf("init has no function %s", function)
 	}
 	body = strings.NewReplacer("/rw/upper", l.folder+"/upper", "/merged", l.folder+"/merged", "/new", l.folder+"/new",
-		"$busybox mount", "echo mount", "\tload ", "\techo load ").Replace(body)
+		">/units", ">"+l.folder+"/units", "</units", "<"+l.folder+"/units", ">/mounts", ">"+l.folder+"/mounts",
+		"$busybox mount -a -T /mounts", "cat "+l.folder+"/mounts", "\tload ", "\techo load ").Replace(body)
 	shell := exec.Command("/bin/sh", "-euc", "busybox=; system="+l.folder+"; layers="+l.folder+"/layer:/other\n"+body)
 	said, err := shell.CombinedOutput()
 	if err != nil {
@@ -34,6 +35,7 @@ func (l *layerTest) runInit(function string) string {
 
 // TestMountEarly runs the part of init that mounts what units of systemd mount, and looks at how it would.
 func TestMountEarly(t *testing.T) {
+	awk(t)
 	l := &layerTest{t, t.TempDir()}
 	const units = "new/usr/lib/systemd/system/"
 	unit := func(name, target, where, options string) {
@@ -49,8 +51,9 @@ func TestMountEarly(t *testing.T) {
 	unit("srv-own.mount", "sysinit", "/srv/own", "ro")
 	unit("srv-changed.mount", "sysinit", "/srv/changed", "ro")
 	unit("srv-table.mount", "sysinit", "/srv/table", "ro")
+	unit("srv-blank.mount", "sysinit", "/srv/blank", "a b")
 	l.link(units+"sysinit.target.wants/gone.mount", "../gone.mount")
-	for _, name := range []string{"tmp", "srv/real", "srv/masked", "srv/own", "srv/changed", "srv/table"} {
+	for _, name := range []string{"tmp", "srv/real", "srv/masked", "srv/own", "srv/changed", "srv/table", "srv/blank", "sys/fs/bpf"} {
 		l.write("new/"+name+"/file", "")
 	}
 	l.link("new/srv/link", "real")
@@ -59,9 +62,10 @@ func TestMountEarly(t *testing.T) {
 	l.write("new/etc/systemd/system/srv-changed.mount.d/options.conf", "")
 	l.write("new/etc/fstab", "# a table\ndevice\t/srv/table ext4 defaults 0 0\n")
 	want := "load configfs nfnetlink vsock\n" +
-		"mount -t tmpfs -o nosuid,nodev what /new/dev/mqueue\n" +
-		"mount -t tmpfs -o nosuid what /new/run/lock\n" +
-		"mount -t tmpfs -o mode=1777,size=50%,nr_inodes=1m what /new/tmp\n"
+		"what /new/dev/mqueue tmpfs nosuid,nodev\n" +
+		"what /new/run/lock tmpfs nosuid\n" +
+		"what /new/tmp tmpfs mode=1777,size=50%,nr_inodes=1m\n" +
+		"bpf /new/sys/fs/bpf bpf nosuid,nodev,noexec,mode=700\n"
 	got := l.runInit("mount_early")
 	if diff := cmp.Diff(want, strings.ReplaceAll(got, l.folder, "")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -156,7 +160,7 @@ func TestMergeAccounts(t *testing.T) {
 // them.
 func (l *layerTest) noteInit(command string) string {
 	l.t.Helper()
-	functions, _, found := strings.Cut(Init(), "\n$busybox mount -t devtmpfs")
+	functions, _, found := strings.Cut(Init(), "\necho \"dev /dev devtmpfs")
 	if !found {
 		l.t.Fatal("init doesn't begin with mounting /dev")
 	}

@@ -19,7 +19,7 @@ version=${1##*/}
 
 # modprobe wants modules and tables in one place.
 base=/build/base/lib/modules/$version
-mkdir -p "$base" tree/bin tree/modules
+mkdir -p "$base" tree/modules
 for modules in "$kernel/usr/lib/modules/$version" "$tables/usr/lib/modules/$version"; do
 	[ ! -d "$modules" ] || cp -Rsf "$modules/." "$base"
 done
@@ -59,11 +59,15 @@ while read -r module; do
 	add_module "$module" || rm -f "tree/modules/$module"
 done <modules.optional
 
-cp /bin/busybox tree/bin/busybox
-ln -s busybox tree/bin/sh
+# What is in initramfs is what the system is left to at its end.
+mkdir -p tree/initramfs/bin
+cp /bin/busybox tree/initramfs/bin/busybox
+ln -s busybox tree/initramfs/bin/sh
+ln -s initramfs/bin tree/bin
+cp shutdown tree/initramfs/shutdown
 cp modules.loaded tree/modules.loaded
-cp init shutdown tree
-chmod 755 tree/init tree/shutdown
+cp init tree/init
+chmod 755 tree/init tree/initramfs/shutdown
 for folder in dev proc sys nbuild/store layers iso rw new; do
 	mkdir -p "tree/$folder"
 done
