@@ -59,7 +59,7 @@ func (w *workspace) execute(ctx context.Context, plan *graph.Plan) (graph.Summar
 		Downloads: downloads,
 		Cores:     runtime.NumCPU(),
 		KeepGoing: w.options.keepGoing,
-		Events:    w.display.event,
+		Events:    w.event,
 	}
 	if w.tokens != nil { // An interface of a nil pointer isn't nil.
 		opts.Tokens = w.tokens
@@ -67,11 +67,26 @@ func (w *workspace) execute(ctx context.Context, plan *graph.Plan) (graph.Summar
 	return graph.Execute(ctx, plan, &graph.Local{Store: w.store, Builders: w.builders()}, opts)
 }
 
+// event hands an event to all that read them.
+func (w *workspace) event(e graph.Event) {
+	w.display.event(e)
+	if w.events != nil {
+		w.events.event(e)
+	}
+	if w.timeline != nil {
+		w.timeline.event(e)
+	}
+}
+
 // downloads is how many files are fetched at once. Eight connections took 1.1 s for 129 packages, as many as curl's
 // default of parallel transfers that a mirror still likes.
 const downloads = 8
 
 func (w *workspace) printSummary(s graph.Summary, known int, took time.Duration) {
+	if w.events != nil {
+		counts := eventCounts{s.Built, s.Fetched, s.Cached + known, s.Failed, s.Skipped}
+		w.events.write(eventRecord{Kind: summaryRecord, Time: time.Now(), Seconds: seconds(took), Counts: &counts})
+	}
 	if w.options.quiet {
 		return
 	}
@@ -94,10 +109,17 @@ func (w *workspace) buildAndLink(ctx context.Context, names []string) ([]storepa
 		if path == "" {
 			continue
 		}
+		link := ""
 		if !w.options.noLink {
-			if err := w.store.AddRoot(ctx, w.linkName(i), path); err != nil {
+			link = w.linkName(i)
+			if err := w.store.AddRoot(ctx, link, path); err != nil {
 				return nil, errors.Join(failure, err)
 			}
+		}
+		if w.events != nil {
+			w.events.write(eventRecord{
+				Kind: resultRecord, Time: time.Now(), Target: names[i], Path: string(path), File: w.store.ObjectFile(path), Link: link,
+			})
 		}
 		if w.options.printPaths {
 			fmt.Fprintln(w.options.stdout, w.store.ObjectFile(path))
@@ -187,7 +209,7 @@ func buildCommand() command {
 		details: `TARGET is the name of a global of nbuild.star that is something to build ("hello"), or an attribute of one
 ("web.vm"). The links are called result, result-2 and so on, in the order of the targets; with --keep-going those that
 could be built get theirs when others failed.`,
-		examples: []string{"nbuild build hello", "nbuild hello web.system -j4", "nbuild build hello --no-link --print-out-paths"},
+		examples: []string{"nbuild build hello", "nbuild hello web.system -j4", "nbuild build hello --no-link --print-out-paths", "nbuild build hello --json --trace trace.json"},
 		flags:    linkFlags,
 		run: func(ctx context.Context, o *options, args []string) error {
 			if len(args) == 0 {

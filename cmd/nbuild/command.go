@@ -58,6 +58,8 @@ type options struct {
 	all        bool // nbuild eval
 	origins    bool // nbuild eval
 	json       bool // nbuild eval, nbuild options
+	events     bool // --json of the commands that build
+	trace      string
 	markdown   bool // nbuild options
 	dryRun     bool // nbuild store gc
 	outputs    bool // nbuild store gc
@@ -82,6 +84,8 @@ func buildFlags(flags *pflag.FlagSet, o *options) {
 	projectFlags(flags, o)
 	flags.IntVarP(&o.jobs, "jobs", "j", runtime.NumCPU(), "run up to `N` builds at once")
 	flags.BoolVarP(&o.keepGoing, "keep-going", "k", false, "after a failure go on with what does not depend on it")
+	flags.BoolVar(&o.events, "json", false, "write what happens to stdout as JSON, an event a line")
+	flags.StringVar(&o.trace, "trace", "", "write when what ran to `FILE`, for chrome://tracing and the like")
 }
 
 // linkFlags are those of commands that leave a result link.
@@ -119,6 +123,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	if o.verbose && o.quiet {
 		return usagef("", "--verbose and --quiet exclude each other")
+	}
+	if o.events && o.printPaths {
+		return usagef("", "--json and --print-out-paths exclude each other: both write to stdout")
 	}
 	if o.directory != "" {
 		info, err := os.Stat(o.directory)

@@ -22,6 +22,8 @@ type workspace struct {
 	directory string // absolute; the project's folder, or where a project would be
 	store     *store.Store
 	display   display
+	events    *jsonEvents // nil when nobody wants them, as is timeline
+	timeline  *timeline
 	packages  *packages
 	sources   sources
 	tokens    *jobserver.Client // of the make that nbuild runs below; nil when there is none
@@ -61,6 +63,12 @@ func openWorkspace(ctx context.Context, o *options) (_ *workspace, err error) {
 		// The demo belongs to no folder, so its lock doesn't lie in whichever folder nbuild was started in.
 		lockFile = filepath.Join(s.Dir(), "demo.lock")
 	}
+	if o.events {
+		w.events = newJSONEvents(o.stdout)
+	}
+	if o.trace != "" {
+		w.timeline = newTimeline()
+	}
 	w.packages = &packages{
 		options: o, lockFile: lockFile, cache: filepath.Join(s.Dir(), "archive"), stall: stall, progress: w.display.index,
 	}
@@ -76,12 +84,22 @@ func hasProject(directory string) (bool, error) {
 	return err == nil, err
 }
 
-// close ends the display, which evaluation may have begun, and closes the store.
+// close ends the display, which evaluation may have begun, closes the store, and writes the trace.
 func (w *workspace) close() error {
 	w.display.close()
 	err := w.store.Close()
 	if w.tokens != nil {
 		err = errors.Join(err, w.tokens.Close())
+	}
+	if w.events != nil {
+		err = errors.Join(err, w.events.err)
+	}
+	if w.timeline != nil {
+		file := w.options.trace
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(w.directory, file)
+		}
+		err = errors.Join(err, w.timeline.write(file))
 	}
 	return err
 }
