@@ -29,7 +29,8 @@ END {
 	for (inner in source)
 		for (outer = inner; sub(/\/[^\/]*$/, "", outer) && outer != ""; )
 			if (outer in source) printf "%s\t%s\t%s\t%s\n", inner, source[inner], outer, source[outer]
-}' paths | LC_ALL=C sort >nested
+}' paths >nested
+[ ! -s nested ] || LC_ALL=C sort -o nested nested
 while IFS="$(printf '\t')" read -r inner source outer folder; do
 	[ -d "$folder" ] || fail "${inner#/}: ${outer#/} is a file, and nothing can be in it"
 	there=$folder${inner#"$outer"}
@@ -63,15 +64,15 @@ if [ -n "${boot-}" ]; then
 		echo "/boot/grub/theme=$(readlink -f "$contents_theme")" >>paths
 		(cd "$contents_theme/" && find . -name '*.pf2' | LC_ALL=C sort) | sed "s,^\.,loadfont \$prefix/theme," >fonts.cfg
 	fi
-	cat >>paths <<-END
-		/boot/vmlinuz=$(readlink -f "$contents_kernel")
-		/boot/initrd=$(readlink -f "$contents_initrd")
-		/boot/grub/grub.cfg=/build/grub.cfg
-		/boot/grub/fonts.cfg=/build/fonts.cfg
-		/boot/grub/unicode.pf2=$boot/unicode.pf2
-		/boot/grub/bios.img=$boot/bios.img
-		/EFI/BOOT/BOOTX64.EFI=$boot/BOOTX64.EFI
-	END
+	readlink -f "$contents_kernel" "$contents_initrd" >started
+	{ read -r kernel && read -r initrd; } <started
+	echo "/boot/vmlinuz=$kernel
+/boot/initrd=$initrd
+/boot/grub/grub.cfg=/build/grub.cfg
+/boot/grub/fonts.cfg=/build/fonts.cfg
+/boot/grub/unicode.pf2=$boot/unicode.pf2
+/boot/grub/bios.img=$boot/bios.img
+/EFI/BOOT/BOOTX64.EFI=$boot/BOOTX64.EFI" >>paths
 	# A partition table of both kinds: old firmware wants the first sector, some of it an active partition too, UEFI the
 	# partition with the FAT.
 	set -- --grub2-mbr "$boot/mbr.img" --mbr-force-bootable -partition_offset 16 \
@@ -84,11 +85,15 @@ fi
 # time of the volume too, as the names of disks by UUID are made of it: a moment of the first 34 years, in hundredths.
 LC_ALL=C sort -o paths paths
 [ -e grub.cfg ] || : >grub.cfg
-id=$(printf '%s\n' "$volume_id" "$publisher" | cat - paths links grub.cfg | sha256sum)
-guid=$(echo "$id" | sed 's/^\(.\{8\}\)\(.\{4\}\).\(.\{3\}\).\(.\{3\}\)\(.\{12\}\).*/\1-\2-4\3-8\4-\5/')
-moment=$((0x$(echo "$id" | cut -c 33-42)))
-volume_date=$(date -u -d "@$((moment >> 10))" +%Y%m%d%H%M%S)$(printf %02d $((moment % 100)))
-date=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S00)
+id=$(printf '%s\n' "$volume_id" "$publisher" | cat - paths links grub.cfg | sha256sum |
+	sed 's/^\(.\{8\}\)\(.\{4\}\).\(.\{3\}\).\(.\{3\}\)\(.\{12\}\)\(.\{10\}\).*/\1-\2-4\3-8\4-\5 \6/')
+guid=${id% *}
+moment=$((0x${id#* }))
+{ echo "@$((moment >> 10))" && echo "@$SOURCE_DATE_EPOCH"; } >moments
+date -u -f moments +%Y%m%d%H%M%S >dates
+{ read -r volume_date && read -r date; } <dates
+volume_date=$volume_date$(printf %02d $((moment % 100)))
+date=${date}00
 mkdir -p "$out/iso"
 image=$out/iso/$name.iso
 [ -z "$compress" ] || image=/build/image
