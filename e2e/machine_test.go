@@ -436,6 +436,9 @@ func TestStoreShare(t *testing.T) {
 // copyClosure makes a store of what machines need, but for virtiofsd.
 func (f fleet) copyClosure(t *testing.T, to string, names ...string) {
 	t.Helper()
+	if err := os.MkdirAll(to, 0o755); err != nil { // An object can be a file.
+		t.Fatal(err)
+	}
 	for _, name := range names {
 		paths, _ := f.nbuild("store", "closure", name)
 		for _, path := range strings.Fields(paths) {
