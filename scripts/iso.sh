@@ -97,7 +97,8 @@ date=${date}00
 mkdir -p "$out/iso"
 image=$out/iso/$name.iso
 [ -z "$compress" ] || image=/build/image
-xorriso -no_rc -as mkisofs -quiet -iso-level 3 -r -volid "$volume_id" -publisher "$publisher" -o "$image" \
+# Without an interval of its messages, xorriso notices only when the clock's next second has begun that it is done.
+xorriso -no_rc -pacifier interval=0.1 -as mkisofs -quiet -iso-level 3 -r -volid "$volume_id" -publisher "$publisher" -o "$image" \
 	--modification-date="$volume_date" --set_all_file_dates "$date" --gpt_disk_guid "$guid" "$@" \
 	-graft-points -path-list paths >log 2>&1 || {
 	status=$?
