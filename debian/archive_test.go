@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +220,74 @@ func TestLoadKeepsIndices(t *testing.T) {
 	if hidden, _ := filepath.Glob(filepath.Join(cache, ".*")); len(hidden) > 0 {
 		t.Errorf("temporary files stayed: %v", hidden)
 	}
+}
+
+func TestForgetIndices(t *testing.T) {
+	a := newTestArchive(t)
+	cache := filepath.Join(t.TempDir(), "archive")
+	limit := time.Now().Add(-24 * time.Hour)
+	if size, err := ForgetIndices(cache, limit, false); size != 0 || err != nil {
+		t.Errorf("without a folder: %d, %v", size, err)
+	}
+	c := newTestClient(t, Options{Sources: serve(t, a, testarchive.Handler(filesOf(t, a))), CacheDir: cache})
+	load := func() {
+		t.Helper()
+		if _, _, err := c.load(t.Context(), "trixie"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load()
+	// age makes a file old, which it makes if it isn't there.
+	age := func(name string) {
+		t.Helper()
+		f, err := os.OpenFile(filepath.Join(cache, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
+		if err == nil {
+			_, err = f.WriteString("7 bytes")
+			err = errors.Join(err, f.Close(), os.Chtimes(f.Name(), limit.Add(-time.Hour), limit.Add(-time.Hour)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := namesIn(t, cache)
+	for _, name := range []string{".new-1", "packages-0123.zst", "something"} {
+		age(name)
+	}
+	for _, dryRun := range []bool{true, false} {
+		before := namesIn(t, cache)
+		if size, err := ForgetIndices(cache, limit, dryRun); size != 14 || err != nil {
+			t.Errorf("dry run %t: %d, %v, want 14 bytes", dryRun, size, err)
+		}
+		want := before
+		if !dryRun {
+			want = append(slices.Clone(read), "something")
+		}
+		if diff := cmp.Diff(want, namesIn(t, cache)); diff != "" {
+			t.Errorf("dry run %t: files (-want +got):\n%s", dryRun, diff)
+		}
+	}
+	// To read an index is to keep it.
+	for _, name := range read {
+		if err := os.Chtimes(filepath.Join(cache, name), limit.Add(-time.Hour), limit.Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load()
+	if size, err := ForgetIndices(cache, limit, false); size != 0 || err != nil {
+		t.Errorf("after it was read: %d, %v", size, err)
+	}
+}
+
+func namesIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // faulty answers some paths in a way of its own and leaves the others to next.

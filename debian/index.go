@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
@@ -110,7 +112,7 @@ func (x *indexReader) readCompressed(r io.Reader, cacheDir string) error {
 	if err := os.MkdirAll(cacheDir, 0o777); err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(cacheDir, ".new-*")
+	temporary, err := os.CreateTemp(cacheDir, temporaryPrefix+"*")
 	if err != nil {
 		return err
 	}
@@ -147,8 +149,14 @@ func (x *indexReader) parse(in io.Reader, out io.Writer) error {
 }
 
 func (x *indexReader) cacheFile(dir string) string {
-	return filepath.Join(dir, "packages-"+x.plain.sha256+".zst")
+	return filepath.Join(dir, cachePrefix+x.plain.sha256+".zst")
 }
+
+// What the names of files in a CacheDir begin with: an index, and one that isn't complete.
+const (
+	cachePrefix     = "packages-"
+	temporaryPrefix = ".new-"
+)
 
 // readCache reads the index from the cache. It checks the digest again, so that a damaged file counts as missing.
 func (x *indexReader) readCache(dir string) ([]record, error) {
@@ -165,8 +173,38 @@ func (x *indexReader) readCache(dir string) ([]record, error) {
 		return nil, err
 	}
 	defer in.Close()
-	err = x.parse(in, io.Discard)
-	return x.records, err
+	if err := x.parse(in, io.Discard); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	_ = os.Chtimes(f.Name(), now, now) // For ForgetIndices; somebody else's file keeps its time.
+	return x.records, nil
+}
+
+// ForgetIndices removes the indices from a CacheDir that no client has read since before, and what clients that were killed
+// before left there. It returns the size of all that in bytes. With dryRun it removes nothing.
+func ForgetIndices(dir string, before time.Time, dryRun bool) (size int64, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), cachePrefix) && !strings.HasPrefix(e.Name(), temporaryPrefix) {
+			continue
+		}
+		info, infoErr := e.Info()
+		if infoErr != nil || !info.ModTime().Before(before) {
+			continue // It may be gone: another nbuild was faster.
+		}
+		if !dryRun {
+			if removeErr := os.Remove(filepath.Join(dir, e.Name())); removeErr != nil {
+				err = errors.Join(err, removeErr)
+				continue
+			}
+		}
+		size += info.Size()
+	}
+	return size, err
 }
 
 // decompressor reads a form of an index.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"nbuild/debian"
 	"nbuild/store"
 )
 
@@ -18,7 +19,7 @@ func storeCollectCommand() command {
 		details: `What stays is what links such as ./result lead to, what runs from the store, as a virtual machine does, and all that
 these refer to and were made of: so the next build after a change downloads and builds no more than without this.
 Deleting a link is all it takes to let go of something; "nbuild store roots" lists the links. They count where nbuild
-made them: when a project was moved, build it again before.
+made them: when a project was moved, build it again before. Indices of packages go when nothing has read them for 30 days.
 
 It waits until no other nbuild uses the store.`,
 		examples: []string{"nbuild store gc --dry-run | head", "rm result && nbuild store gc"},
@@ -34,6 +35,10 @@ It waits until no other nbuild uses the store.`,
 		},
 	}
 }
+
+// indexLife is how long an index of packages stays that nobody reads: that of Debian's main archive has 13 MB and changes
+// every two months, those of the updates every day.
+const indexLife = 30 * 24 * time.Hour
 
 func collectGarbage(ctx context.Context, o *options) error {
 	start := time.Now()
@@ -51,6 +56,10 @@ func collectGarbage(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	indices, err := debian.ForgetIndices(indexFolder(dir), start.Add(-indexLife), o.dryRun)
+	if err != nil {
+		return err
+	}
 	if o.dryRun || o.verbose {
 		for _, object := range c.Removed {
 			fmt.Fprintf(o.stdout, "%d\t%s\n", object.Size, object.Path)
@@ -61,7 +70,7 @@ func collectGarbage(ctx context.Context, o *options) error {
 		if o.dryRun {
 			text = "%d would be removed, %d kept, %s would be freed; found in %s\n"
 		}
-		fmt.Fprintf(o.stderr, "nbuild: "+text, len(c.Removed), c.Kept, formatBytes(c.Freed), formatDuration(time.Since(start)))
+		fmt.Fprintf(o.stderr, "nbuild: "+text, len(c.Removed), c.Kept, formatBytes(c.Freed+indices), formatDuration(time.Since(start)))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -14,12 +15,15 @@ import (
 	"nbuild/internal/digest"
 )
 
+// indexFolder returns where a store keeps the indices of archives, which it can do without.
+func indexFolder(store string) string { return filepath.Join(store, "archive") }
+
 // packages are the Debian packages of a project: its lock file, and the archive that is asked for what isn't locked. The
 // archive is looked for only when it is needed, so that a project that is locked and built needs none.
 type packages struct {
 	options  *options
 	lockFile string
-	cache    string // folder for verified indices
+	cache    string // see indexFolder
 	stall    time.Duration
 	progress func(name string, done, total int64)
 	lockRead bool

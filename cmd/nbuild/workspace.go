@@ -70,7 +70,7 @@ func openWorkspace(ctx context.Context, o *options) (_ *workspace, err error) {
 		w.timeline = newTimeline()
 	}
 	w.packages = &packages{
-		options: o, lockFile: lockFile, cache: filepath.Join(s.Dir(), "archive"), stall: stall, progress: w.display.index,
+		options: o, lockFile: lockFile, cache: indexFolder(s.Dir()), stall: stall, progress: w.display.index,
 	}
 	return w, nil
 }
