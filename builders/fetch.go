@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -18,6 +16,7 @@ import (
 	"time"
 
 	"nbuild/internal/digest"
+	"nbuild/internal/transfer"
 )
 
 // FetchOptions is what fetching depends on beyond the request. The zero value is ready to use.
@@ -33,9 +32,6 @@ type FetchOptions struct {
 
 	// Sleep waits between rounds; nil waits in real time. It returns early, with ctx's error, when ctx ends.
 	Sleep func(ctx context.Context, d time.Duration) error
-
-	// Transport does the requests; nil means one made for it, shared by all fetches of the builder.
-	Transport http.RoundTripper
 }
 
 // Fetch makes the one file of a fixed-output action from the first of its locations that has it.
@@ -50,52 +46,24 @@ type FetchOptions struct {
 // it is fetched once more in one piece before its location is given up.
 type Fetch struct {
 	options FetchOptions
-	client  *http.Client
+	client  *transfer.Client
 }
 
 const (
 	// A location is asked maxQuiet times if nothing comes; rounds in which something comes count to maxRounds only.
 	maxQuiet  = 5
 	maxRounds = 100
-
-	defaultStall = 30 * time.Second
-
-	// maxRetryAfter bounds what a server may ask for by Retry-After.
-	maxRetryAfter = 30 * time.Second
-
-	// connections per mirror. HTTP/2 needs one; with HTTP/1.1 eight parallel downloads filled the line (feasibility).
-	connections = 8
 )
 
 // NewFetch returns a builder that keeps its connections for all that it fetches.
 func NewFetch(options FetchOptions) *Fetch {
-	if options.Stall == 0 {
-		options.Stall = defaultStall
-	}
 	if options.Sleep == nil {
 		options.Sleep = sleep
 	}
 	if options.Mirrors == nil {
 		options.Mirrors = func(string) []string { return nil }
 	}
-	if options.Transport == nil {
-		options.Transport = newTransport(options.Stall)
-	}
-	return &Fetch{options, &http.Client{Transport: options.Transport}}
-}
-
-func newTransport(stall time.Duration) *http.Transport {
-	dialer := &net.Dialer{Timeout: stall, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // A digest and a range are of the bytes as they are.
-		MaxIdleConnsPerHost:   connections,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   stall,
-		ResponseHeaderTimeout: stall,
-	}
+	return &Fetch{options, transfer.NewClient(options.Stall)}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -110,7 +78,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Close closes the idle connections.
-func (f *Fetch) Close() { f.client.CloseIdleConnections() }
+func (f *Fetch) Close() { f.client.Close() }
 
 // Build implements Builder.
 func (f *Fetch) Build(ctx context.Context, r *Request) error {
@@ -335,11 +303,10 @@ func (d *download) try(ctx context.Context, l *location) (done bool, wait time.D
 	if errors.As(err, &local) {
 		return false, 0, local.err
 	}
-	l.answer = answerOf(err)
-	var refused *answerError
+	l.answer = err.Error()
+	var refused *transfer.Error
 	if errors.As(err, &refused) {
-		l.gone, l.missing = refused.final, refused.missing
-		wait = min(refused.retryAfter, maxRetryAfter)
+		l.gone, l.missing, wait = refused.Final, refused.Missing, refused.RetryAfter
 	}
 	if d.have > 0 {
 		d.mixed = true // What comes next is of another answer.
@@ -351,10 +318,10 @@ func (d *download) try(ctx context.Context, l *location) (done bool, wait time.D
 func (d *download) check() error {
 	fixed := d.r.Action.Fixed()
 	if d.size >= 0 && d.have != d.size {
-		return &answerError{text: fmt.Sprintf("it has %d bytes, but %d were declared", d.have, d.size), final: true}
+		return &transfer.Error{Reason: fmt.Sprintf("it has %d bytes, but %d were declared", d.have, d.size), Final: true}
 	}
 	if got := hex.EncodeToString(d.hash.Sum(nil)); got != fixed.Digest {
-		return &answerError{text: fmt.Sprintf("its %s is %s, but %s was declared", fixed.Algorithm, got, fixed.Digest), final: true}
+		return &transfer.Error{Reason: fmt.Sprintf("its %s is %s, but %s was declared", fixed.Algorithm, got, fixed.Digest), Final: true}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ var imports = map[string]Allowance{
 		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync"},
 		Without: []string{"net/http", "os/exec"},
 	},
+	"internal/transfer": {Without: []string{"os", "os/exec"}},
 	"internal/tree": {
 		Own:     []string{"internal/digest"},
 		Modules: []string{"golang.org/x/sync", "golang.org/x/sys"},
@@ -44,13 +45,15 @@ var imports = map[string]Allowance{
 	"scripts":     {Without: impure},
 	"derivations": {Own: []string{"internal/digest", "internal/storepath", "scripts"}, Without: impure},
 	"builders": {
-		Own:     []string{"derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/registration", "internal/storepath"},
+		Own:     []string{"derivations", "internal/digest", "internal/fsx", "internal/owners", "internal/registration", "internal/storepath", "internal/transfer"},
 		Modules: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync", "golang.org/x/sys"},
+		Without: []string{"net/http"},
 	},
 	"debian": {
+		Own:     []string{"internal/transfer"},
 		Modules: []string{"github.com/ProtonMail/go-crypto", "github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/sync"},
 		Tests:   []string{"internal/testarchive"},
-		Without: []string{"os/exec"},
+		Without: []string{"net/http", "os/exec"},
 	},
 	"graph": {
 		Own:     []string{"builders", "derivations", "internal/digest", "internal/storepath", "store"},
